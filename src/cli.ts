@@ -1,0 +1,105 @@
+import path from 'node:path'
+import { parseArgs } from 'node:util'
+import pg from 'pg'
+import { migrateAll } from './app.ts'
+import {
+  describeConfig,
+  loadConfig,
+  readOrCreateDevelopmentSecret,
+  type Config,
+  type ProcessRole,
+} from './platform/config.ts'
+import { startEmbeddedPostgres } from './platform/db/embedded-postgres.ts'
+import { createLogger } from './platform/observability/logger.ts'
+
+const usage = `usage: npm run --silent dawnotemu -- <command> [--json]
+
+  config                   the effective configuration, secrets as set or unset
+  migrate                  bring the database and the job queues to this release
+  health --role ROLE       exit 0 when a worker or scheduler was alive within 60 s
+`
+
+/** Exit codes: 0 done, 1 failed or not healthy, 2 wrong use or configuration. */
+class CommandError extends Error {
+  readonly exitCode: 1 | 2
+
+  constructor(exitCode: 1 | 2, message: string) {
+    super(message)
+    this.name = 'CommandError'
+    this.exitCode = exitCode
+  }
+}
+
+type Report = Record<string, unknown>
+
+const load = (role: ProcessRole): Config => {
+  const loaded = loadConfig(process.env, { role })
+  for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`)
+  if (loaded.kind === 'invalid') throw new CommandError(2, loaded.problems.join('\n'))
+  return loaded.config
+}
+
+const withDatabase = async <T>(config: Config, work: (url: string) => Promise<T>): Promise<T> => {
+  const url = config.database.migrationUrl ?? config.database.url
+  if (url !== null) return work(url)
+  const directory = path.join(config.paths.dataDir, 'postgres')
+  const embedded = await startEmbeddedPostgres({ directory, database: 'dawnotemu' })
+  try {
+    return await work(embedded.url)
+  } finally {
+    await embedded.stop()
+  }
+}
+
+const migrateCommand = async (): Promise<Report> => {
+  const config = load('cli')
+  const secretKey = config.secrets.key ?? (await readOrCreateDevelopmentSecret(config.paths.dataDir))
+  const logger = createLogger({ level: 'warn', format: 'json', role: 'cli', release: config.release })
+  const applied = await withDatabase(config, (databaseUrl) =>
+    migrateAll({ config, databaseUrl, secretKey, logger }),
+  )
+  return { applied }
+}
+
+const healthCommand = async (role: string | undefined): Promise<Report> => {
+  if (role === undefined) throw new CommandError(2, usage)
+  const alive = await withDatabase(load('cli'), async (connectionString) => {
+    const client = new pg.Client({ connectionString })
+    await client.connect()
+    try {
+      const found = await client.query(
+        `select 1 from process_heartbeats where role in ($1, 'all') and seen_at > now() - interval '60 seconds'`,
+        [role],
+      )
+      return found.rowCount ?? 0
+    } finally {
+      await client.end()
+    }
+  })
+  if (alive === 0) throw new CommandError(1, `no ${role} was alive within 60 s`)
+  return { role, alive }
+}
+
+const run = async (): Promise<void> => {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { json: { type: 'boolean', default: false }, role: { type: 'string' } },
+  })
+  const commands: Record<string, () => Report | Promise<Report>> = {
+    config: () => ({ ...describeConfig(load('all')) }),
+    migrate: migrateCommand,
+    health: () => healthCommand(values.role),
+  }
+  const command = commands[positionals.join(' ')]
+  if (!command) throw new CommandError(2, usage)
+  const report = await command()
+  if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`)
+  else
+    for (const [name, value] of Object.entries(report))
+      process.stdout.write(`${name}=${typeof value === 'object' ? JSON.stringify(value) : String(value)}\n`)
+}
+
+run().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  process.exit(error instanceof CommandError ? error.exitCode : 1)
+})

@@ -1,0 +1,316 @@
+import type { Db, Tx } from '../../platform/db/database.ts'
+
+export interface Session {
+  id: number
+  userId: number
+  transport: string
+  idleExpiresAt: Date
+  expiresAt: Date
+  accessValidFrom: Date
+  headTokenId: number | null
+  endedAt: Date | null
+  endReason: string | null
+}
+
+export interface RefreshToken {
+  id: number
+  sessionId: number
+  parentId: number | null
+  supersededAt: Date | null
+}
+
+/** What is kept of the device that signs in or refreshes. */
+export interface Device {
+  clientName: string
+  userAgent: string
+  ipPrefix: string
+}
+
+const sessionColumns = [
+  'id',
+  'user_id',
+  'transport',
+  'idle_expires_at',
+  'expires_at',
+  'access_valid_from',
+  'head_token_id',
+  'ended_at',
+  'end_reason',
+] as const
+
+const selectSession = (db: Db) => db.selectFrom('sessions').select(sessionColumns)
+type SessionRow = NonNullable<Awaited<ReturnType<ReturnType<typeof selectSession>['executeTakeFirst']>>>
+
+const toSession = (row: SessionRow): Session => ({
+  id: row.id,
+  userId: row.user_id,
+  transport: row.transport,
+  idleExpiresAt: row.idle_expires_at,
+  expiresAt: row.expires_at,
+  accessValidFrom: row.access_valid_from,
+  headTokenId: row.head_token_id,
+  endedAt: row.ended_at,
+  endReason: row.end_reason,
+})
+
+export const findSession = async (db: Db, id: number): Promise<Session | null> => {
+  const row = await selectSession(db).where('id', '=', id).executeTakeFirst()
+  return row ? toSession(row) : null
+}
+
+export const lockSession = async (tx: Tx, id: number): Promise<Session | null> => {
+  const row = await selectSession(tx).where('id', '=', id).forUpdate().executeTakeFirst()
+  return row ? toSession(row) : null
+}
+
+export const insertSession = async (
+  tx: Tx,
+  session: {
+    userId: number
+    transport: 'body' | 'cookie'
+    device: Device
+    now: Date
+    idleExpiresAt: Date
+    expiresAt: Date
+    accessValidFrom: Date
+  },
+): Promise<number> => {
+  const row = await tx
+    .insertInto('sessions')
+    .values({
+      user_id: session.userId,
+      transport: session.transport,
+      client_name: session.device.clientName,
+      user_agent: session.device.userAgent,
+      ip_prefix: session.device.ipPrefix,
+      created_at: session.now,
+      last_used_at: session.now,
+      idle_expires_at: session.idleExpiresAt,
+      expires_at: session.expiresAt,
+      access_valid_from: session.accessValidFrom,
+    })
+    .returning('id')
+    .executeTakeFirstOrThrow()
+  return row.id
+}
+
+/** Slides the idle end, stores the newest device values and the head of the token line. */
+export const touchSession = async (
+  tx: Tx,
+  id: number,
+  change: { headTokenId: number; device?: Device; now: Date; idleExpiresAt: Date },
+): Promise<void> => {
+  await tx
+    .updateTable('sessions')
+    .set({
+      head_token_id: change.headTokenId,
+      last_used_at: change.now,
+      idle_expires_at: change.idleExpiresAt,
+      ...(change.device ? { user_agent: change.device.userAgent, ip_prefix: change.device.ipPrefix } : {}),
+    })
+    .where('id', '=', id)
+    .execute()
+}
+
+export const endSession = async (tx: Tx, id: number, reason: string, now: Date): Promise<void> => {
+  await tx
+    .updateTable('sessions')
+    .set({ ended_at: now, end_reason: reason })
+    .where('id', '=', id)
+    .where('ended_at', 'is', null)
+    .execute()
+}
+
+export const findRefreshToken = async (db: Db, tokenHash: Buffer): Promise<RefreshToken | null> => {
+  const row = await db
+    .selectFrom('refresh_tokens')
+    .select(['id', 'session_id', 'parent_id', 'superseded_at'])
+    .where('token_hash', '=', tokenHash)
+    .executeTakeFirst()
+  return row
+    ? { id: row.id, sessionId: row.session_id, parentId: row.parent_id, supersededAt: row.superseded_at }
+    : null
+}
+
+export const insertRefreshToken = async (
+  tx: Tx,
+  token: { sessionId: number; parentId: number | null; tokenHash: Buffer; now: Date },
+): Promise<number> => {
+  const row = await tx
+    .insertInto('refresh_tokens')
+    .values({
+      session_id: token.sessionId,
+      parent_id: token.parentId,
+      token_hash: token.tokenHash,
+      issued_at: token.now,
+    })
+    .returning('id')
+    .executeTakeFirstOrThrow()
+  return row.id
+}
+
+export const markPresented = async (tx: Tx, id: number, now: Date): Promise<void> => {
+  await tx
+    .updateTable('refresh_tokens')
+    .set((eb) => ({ first_presented_at: eb.fn.coalesce('first_presented_at', eb.val(now)), last_presented_at: now }))
+    .where('id', '=', id)
+    .execute()
+}
+
+/** The old head and every other successor of it die when one successor is presented. */
+export const supersedeLine = async (tx: Tx, oldHeadId: number, newHeadId: number, now: Date): Promise<void> => {
+  await tx
+    .updateTable('refresh_tokens')
+    .set({ superseded_at: now })
+    .where((eb) => eb.or([eb('id', '=', oldHeadId), eb('parent_id', '=', oldHeadId)]))
+    .where('id', '<>', newHeadId)
+    .where('superseded_at', 'is', null)
+    .execute()
+}
+
+/** Keeps the newest `keep` unpresented successors of a head. */
+export const pruneSuccessors = async (tx: Tx, headId: number, keep: number): Promise<void> => {
+  await tx
+    .deleteFrom('refresh_tokens')
+    .where('id', 'in', (query) =>
+      query
+        .selectFrom('refresh_tokens')
+        .select('id')
+        .where('parent_id', '=', headId)
+        .where('first_presented_at', 'is', null)
+        .orderBy('id', 'desc')
+        .offset(keep),
+    )
+    .execute()
+}
+
+export const insertAuthEvent = async (
+  tx: Tx,
+  event: {
+    userId: number
+    kind: string
+    sessionId?: number
+    refreshTokenId?: number
+    device?: Pick<Device, 'ipPrefix' | 'userAgent'>
+    now: Date
+  },
+): Promise<void> => {
+  await tx
+    .insertInto('auth_events')
+    .values({
+      user_id: event.userId,
+      kind: event.kind,
+      session_id: event.sessionId ?? null,
+      refresh_token_id: event.refreshTokenId ?? null,
+      ip_prefix: event.device?.ipPrefix ?? '',
+      user_agent: event.device?.userAgent ?? '',
+      created_at: event.now,
+    })
+    .execute()
+}
+
+export const stampLogin = async (tx: Tx, userId: number, now: Date, newHash: string | null): Promise<void> => {
+  await tx
+    .updateTable('users')
+    .set({ last_login: now, updated_at: now, ...(newHash === null ? {} : { password_hash: newHash }) })
+    .where('id', '=', userId)
+    .execute()
+}
+
+export interface MailToken {
+  id: number
+  userId: number
+  address: string | null
+  expiresAt: Date
+  usedAt: Date | null
+  voidedAt: Date | null
+}
+
+export const findMailToken = async (db: Db, kind: 'confirm' | 'reset', tokenHash: Buffer): Promise<MailToken | null> => {
+  const row = await db
+    .selectFrom('mail_tokens')
+    .select(['id', 'user_id', 'address', 'expires_at', 'used_at', 'voided_at'])
+    .where('kind', '=', kind)
+    .where('token_hash', '=', tokenHash)
+    .executeTakeFirst()
+  return row
+    ? {
+        id: row.id,
+        userId: row.user_id,
+        address: row.address,
+        expiresAt: row.expires_at,
+        usedAt: row.used_at,
+        voidedAt: row.voided_at,
+      }
+    : null
+}
+
+/** A new confirmation token; every older one of the account is void from now on. */
+export const insertConfirmToken = async (
+  tx: Tx,
+  token: { userId: number; address: string; salt: Buffer; tokenHash: Buffer; now: Date; expiresAt: Date },
+): Promise<number> => {
+  await tx
+    .updateTable('mail_tokens')
+    .set({ voided_at: token.now })
+    .where('user_id', '=', token.userId)
+    .where('kind', '=', 'confirm')
+    .where('used_at', 'is', null)
+    .where('voided_at', 'is', null)
+    .execute()
+  const row = await tx
+    .insertInto('mail_tokens')
+    .values({
+      user_id: token.userId,
+      kind: 'confirm',
+      salt: token.salt,
+      token_hash: token.tokenHash,
+      address: token.address,
+      created_at: token.now,
+      expires_at: token.expiresAt,
+    })
+    .returning('id')
+    .executeTakeFirstOrThrow()
+  return row.id
+}
+
+/** unused → used; false when another request was first. */
+export const consumeMailToken = async (tx: Tx, id: number, now: Date): Promise<boolean> => {
+  const result = await tx
+    .updateTable('mail_tokens')
+    .set({ used_at: now })
+    .where('id', '=', id)
+    .where('used_at', 'is', null)
+    .where('voided_at', 'is', null)
+    .executeTakeFirst()
+  return result.numUpdatedRows > 0n
+}
+
+export const confirmOwnAddress = async (tx: Tx, userId: number, now: Date): Promise<void> => {
+  await tx.updateTable('users').set({ email_confirmed: true, updated_at: now }).where('id', '=', userId).execute()
+}
+
+/** The pending address becomes the account's; open reset links die with the old one. */
+export const adoptPendingAddress = async (tx: Tx, userId: number, address: string, now: Date): Promise<void> => {
+  await tx
+    .updateTable('users')
+    .set({ email: address, email_confirmed: true, pending_email: null, pending_email_at: null, updated_at: now })
+    .where('id', '=', userId)
+    .execute()
+  await tx
+    .updateTable('mail_tokens')
+    .set({ voided_at: now })
+    .where('user_id', '=', userId)
+    .where('kind', '=', 'reset')
+    .where('used_at', 'is', null)
+    .where('voided_at', 'is', null)
+    .execute()
+}
+
+export const dropPendingAddress = async (tx: Tx, userId: number, now: Date): Promise<void> => {
+  await tx
+    .updateTable('users')
+    .set({ pending_email: null, pending_email_at: null, updated_at: now })
+    .where('id', '=', userId)
+    .execute()
+}

@@ -1,0 +1,38 @@
+import type { MailSettings } from './layout.ts'
+import { renderMail, type MailKind, type RenderedMail } from './templates.ts'
+
+/** What a queued mail's row can say; each kind takes what it needs. */
+export interface StoredVariables {
+  /** Made when the mail is sent, never stored. */
+  link?: string
+  device?: string
+  newAddress?: string
+  at: Date
+}
+
+/** Throws for a kind that needs a link when there is none. */
+export const renderStored = (
+  kind: MailKind,
+  variables: StoredVariables,
+  settings: MailSettings,
+): RenderedMail => {
+  const { link, device, newAddress, at } = variables
+  switch (kind) {
+    case 'confirmation':
+    case 'reset':
+      if (link === undefined) throw new Error(`mail ${kind} has no link`)
+      return renderMail(kind, { link }, settings)
+    case 'password_changed':
+    case 'session_closed':
+      return renderMail(kind, { at, ...(device === undefined ? {} : { device }) }, settings)
+    case 'email_change_requested':
+    case 'email_change_done':
+      return renderMail(kind, newAddress === undefined ? {} : { newAddress }, settings)
+    case 'export_ready':
+      return renderMail(kind, link === undefined ? {} : { link }, settings)
+    case 'verified':
+    case 'deletion_started':
+    case 'deletion_finished':
+      return renderMail(kind, {}, settings)
+  }
+}

@@ -1,0 +1,3 @@
+export { storyRoutes } from './routes.ts'
+export { seedStories } from './seed.ts'
+export { findStory, listPublished, type Story } from './queries.ts'

@@ -1,0 +1,45 @@
+import type { FastifyRequest } from 'fastify'
+import { AppError } from '../errors.ts'
+
+export interface Caller {
+  userId: number
+  sessionId: number
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who signed the request; null on public routes. */
+    caller: Caller | null
+  }
+  interface FastifyContextConfig {
+    /** Who may call the route. Default: a signed-in user. */
+    access?: 'public' | 'user'
+  }
+}
+
+/** The signed-in user of a route that demands one. */
+export const callerOf = (request: FastifyRequest): Caller => {
+  if (!request.caller) throw new AppError('token_missing')
+  return request.caller
+}
+
+/** A path id: positive 32-bit decimal without sign or leading zero, else null. */
+export const parseId = (text: string): number | null => {
+  if (!/^[1-9]\d{0,9}$/.test(text)) return null
+  const id = Number(text)
+  return id <= 2_147_483_647 ? id : null
+}
+
+/** First value of a query parameter that may be repeated; undefined when absent. */
+export const queryValue = (request: FastifyRequest, name: string): string | undefined => {
+  const { query } = request
+  if (typeof query !== 'object' || query === null || !Object.hasOwn(query, name)) return undefined
+  const value: unknown = Reflect.get(query, name)
+  const first: unknown = Array.isArray(value) ? value[0] : value
+  return typeof first === 'string' ? first : undefined
+}
+
+/** UTC with milliseconds and `Z`, the one form of a timestamp on the wire. */
+export const isoTime = (time: Date): string => time.toISOString()
+
+export const isoTimeOrNull = (time: Date | null): string | null => (time === null ? null : time.toISOString())
