@@ -5,7 +5,8 @@ create table credit_lots (
   user_id integer not null references users (id) on delete restrict,
   source text not null check (source in ('event', 'monthly', 'referral', 'add_on', 'free')),
   amount_granted integer not null check (amount_granted between 1 and 1000000),
-  amount_remaining integer not null check (amount_remaining between 0 and amount_granted),
+  amount_remaining integer not null
+    constraint credit_lots_amount_remaining_check check (amount_remaining between 0 and amount_granted),
   expires_at timestamptz,
   created_at timestamptz not null,
   updated_at timestamptz not null
@@ -99,10 +100,11 @@ create table credit_transactions (
   metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
   created_at timestamptz not null,
   updated_at timestamptz not null,
-  check ((type in ('credit', 'refund') and amount > 0) or (type in ('debit', 'expire') and amount < 0)),
-  check (status = 'applied' or type in ('debit', 'expire')),
-  check ((type = 'refund') = (refund_of_transaction_id is not null)),
-  check (grant_key is null or type = 'credit')
+  constraint credit_transactions_amount_sign
+    check ((type in ('credit', 'refund') and amount > 0) or (type in ('debit', 'expire') and amount < 0)),
+  constraint credit_transactions_refunded_type check (status = 'applied' or type in ('debit', 'expire')),
+  constraint credit_transactions_refund_reference check ((type = 'refund') = (refund_of_transaction_id is not null)),
+  constraint credit_transactions_grant_key_type check (grant_key is null or type = 'credit')
 );
 create index ix_credit_transactions_user on credit_transactions (user_id, created_at desc, id desc);
 create index ix_credit_transactions_narration on credit_transactions (narration_id, type, status);

@@ -50,12 +50,17 @@ export const startEmbeddedServer = async (): Promise<EmbeddedServer> => {
   await app.work()
   await app.http.listen({ host: config.http.host, port: config.http.port })
   return {
-    ...{ app, account, url: config.http.publicUrl },
+    app,
+    account,
+    url: config.http.publicUrl,
     addStory: (title, content) =>
       app.database.transaction(async (tx) => {
         const row = await tx
           .insertInto('stories')
-          .values({ title, content })
+          .values({
+            title,
+            content,
+          })
           .returning('id')
           .executeTakeFirstOrThrow()
         return row.id
@@ -63,7 +68,10 @@ export const startEmbeddedServer = async (): Promise<EmbeddedServer> => {
     close: async () => {
       await app.close()
       await postgres.stop()
-      await rm(dataDir, { recursive: true, force: true })
+      await rm(dataDir, {
+        recursive: true,
+        force: true,
+      })
     },
   }
 }

@@ -15,20 +15,17 @@ import { startPage } from './platform/http/start-page.ts'
 import { createJobs, migrateJobs, type Job, type Jobs, type JobsOptions } from './platform/jobs/jobs.ts'
 import { createScheduler, type Scheduler } from './platform/jobs/schedules.ts'
 import type { Logger } from './platform/observability/logger.ts'
-import { createOutbox } from './providers/email/outbox/outbox.ts'
 import type { EmailTransport } from './providers/email/email.ts'
-import { createLocalSpeech } from './providers/speech/local/local-speech.ts'
-import type { SpeechProvider, SpeechProviderName } from './providers/speech/speech.ts'
+import type { SpeechProvider } from './providers/speech/speech.ts'
 import { localFileRoutes } from './providers/storage/local-files/file-routes.ts'
-import { createLocalFiles } from './providers/storage/local-files/local-files.ts'
-import { createS3Storage } from './providers/storage/s3/s3-storage.ts'
 import type { ObjectStorage } from './providers/storage/storage.ts'
 import { authRoutes, createAuth, createPasswords, type Auth } from './features/auth/auth.ts'
 import { createCredits, creditRoutes } from './features/credits/credits.ts'
-import { createMail, createSendMail, sendMailJob, storeOutboxMessage } from './features/mail/mail.ts'
+import { createMail, createSendMail, sendMailJob } from './features/mail/mail.ts'
 import * as narrationFeature from './features/narrations/narrations.ts'
 import { seedStories, storyRoutes } from './features/stories/stories.ts'
 import * as voiceFeature from './features/voices/voices.ts'
+import { chooseEmailTransport, chooseSpeech, chooseStorage } from './adapters.ts'
 import { registerDevRoutes } from './dev-routes.ts'
 
 const root = path.join(import.meta.dirname, '..')
@@ -95,59 +92,6 @@ export const migrateAll = async (input: AppInput): Promise<string[]> => {
   return applied
 }
 
-const createStorage = (config: Config, signingKey: Uint8Array, clock: Clock) => {
-  const { bucket } = config.storage
-  if (!bucket) {
-    const { directory } = config.storage
-    const files = createLocalFiles({
-      directory,
-      publicBaseUrl: config.http.publicUrl,
-      signingKey,
-      now: () => clock.now(),
-    })
-    return { storage: files, files, close: () => undefined }
-  }
-  const s3 = createS3Storage({
-    bucket: bucket.name,
-    region: bucket.region,
-    ...(bucket.credentials ? { credentials: bucket.credentials } : {}),
-    ...(bucket.endpoint ? { endpoint: bucket.endpoint } : {}),
-    ...(bucket.publicEndpoint ? { publicEndpoint: bucket.publicEndpoint } : {}),
-    ...(bucket.addressingStyle ? { addressingStyle: bucket.addressingStyle } : {}),
-    useSsl: bucket.usesTls,
-    useSse: bucket.isEncryptedAtRest,
-    maxConnections: bucket.maxConnections,
-    maxRetries: bucket.maxRetries,
-  })
-  return { storage: s3, files: null, close: () => s3.close() }
-}
-
-const createProviders = (
-  input: AppInput,
-): { map: Map<SpeechProviderName, SpeechProvider>; close: () => Promise<void> } => {
-  const given = input.overrides?.speechProviders
-  if (given)
-    return {
-      map: new Map(given.map((provider) => [provider.name, provider])),
-      close: () => Promise.resolve(),
-    }
-  const { preferred, local } = input.config.speech
-  if (preferred !== 'local')
-    throw new Error(`PREFERRED_VOICE_SERVICE=${preferred} is not available in this release; use local`)
-  const speech = createLocalSpeech({ concurrency: local.concurrency })
-  return { map: new Map([['local', speech]]), close: () => speech.close() }
-}
-
-const createTransport = (input: AppInput, database: Database, clock: Clock): EmailTransport => {
-  if (input.overrides?.emailTransport) return input.overrides.emailTransport
-  const { transport } = input.config.email
-  if (transport !== 'outbox')
-    throw new Error(`EMAIL_TRANSPORT=${transport} is not available in this release; use outbox`)
-  return createOutbox({
-    store: (message) => database.transaction((tx) => storeOutboxMessage(tx, message, clock.now())),
-  })
-}
-
 /** The whole server, wired by hand: reads top to bottom as what depends on what. */
 export const buildApp = async (input: AppInput): Promise<App> => {
   const { config, logger } = input
@@ -163,34 +107,57 @@ export const buildApp = async (input: AppInput): Promise<App> => {
     config.environment === 'test' ? await createSharedClock(database) : null
   const clock = input.overrides?.clock ?? movable ?? systemClock
   const keys = deriveKeys(input.secretKey, config.secrets.previous)
-  const store = createStorage(config, keys['file-link'].current, clock)
+  const store = chooseStorage(config, keys['file-link'].current, clock)
   const storage = input.overrides?.storage ?? store.storage
-  const speech = createProviders(input)
+  const speech = chooseSpeech(config, input.overrides?.speechProviders)
   const sandbox = createDecodeSandbox({})
   const jobs = await createJobs(jobsOptions(input))
   const { enqueue } = jobs
 
+  const passwords = createPasswords({
+    concurrency: config.passwords.hashConcurrency,
+    memoryKib: config.passwords.memoryKib,
+    timeCost: config.passwords.timeCost,
+    breachedPasswordUrl: config.passwords.breachedUrl,
+    report: (problem, cause) => logger.warn({ problem, err: cause }, 'password check'),
+  })
   const mail = createMail({ clock, enqueue })
   const credits = createCredits({ clock, config: config.credits })
   const auth = createAuth({
-    ...{ database, clock, credits, mail },
-    config: { ...config.registration, initialCredits: config.credits.initial },
-    passwords: createPasswords({
-      concurrency: config.passwords.hashConcurrency,
-      memoryKib: config.passwords.memoryKib,
-      timeCost: config.passwords.timeCost,
-    }),
+    database,
+    clock,
+    credits,
+    mail,
+    config: {
+      ...config.registration,
+      initialCredits: config.credits.initial,
+    },
+    passwords,
     accessKeys: keys.access,
     linkKey: keys['mail-link'].current,
   })
   const holds = { warmHoldSeconds: config.voices.warmHoldSeconds }
   const slots = voiceFeature.createSlots({ database, clock, enqueue, config: holds })
   const narrations = narrationFeature.createNarrations({
-    ...{ database, clock, credits, slots, enqueue, providers: speech.map },
-    config: { ...config.narrations, enforceSubscriptionGate: config.subscriptions.isGateEnforced },
+    database,
+    clock,
+    credits,
+    slots,
+    enqueue,
+    providers: speech.map,
+    config: {
+      ...config.narrations,
+      enforceSubscriptionGate: config.subscriptions.isGateEnforced,
+    },
   })
   const voices = voiceFeature.createVoices({
-    ...{ database, clock, logger, storage, sandbox, slots, enqueue },
+    database,
+    clock,
+    logger,
+    storage,
+    sandbox,
+    slots,
+    enqueue,
     config: {
       provider: config.speech.preferred,
       maxVoicesPerUser: config.voices.maxPerUser,
@@ -202,13 +169,24 @@ export const buildApp = async (input: AppInput): Promise<App> => {
 
   const allJobs = (): Job[] => [
     createSendMail({
-      ...{ database, clock, transport: createTransport(input, database, clock) },
-      ...{ linkKey: keys['mail-link'].current, publicUrl: config.http.publicUrl },
+      database,
+      clock,
+      transport: input.overrides?.emailTransport ?? chooseEmailTransport(config, database, clock),
+      linkKey: keys['mail-link'].current,
+      publicUrl: config.http.publicUrl,
     }),
     voiceFeature.createPrepareSample({ database, clock, samples }),
     voiceFeature.createCloneSlot({
-      ...{ database, clock, logger, enqueue, samples, providers: speech.map },
-      config: { ...holds, voicePrefix: config.voices.providerPrefix },
+      database,
+      clock,
+      logger,
+      enqueue,
+      samples,
+      providers: speech.map,
+      config: {
+        ...holds,
+        voicePrefix: config.voices.providerPrefix,
+      },
       onReady: narrations.resumeVoice,
       onFailed: narrations.failVoice,
     }),
@@ -216,16 +194,28 @@ export const buildApp = async (input: AppInput): Promise<App> => {
     voiceFeature.createSweepSlots({ slots }),
     voiceFeature.createDeleteObjects({ storage }),
     narrationFeature.createProduceNarration({
-      ...{ database, clock, logger, storage, slots, enqueue, narrations, providers: speech.map },
+      database,
+      clock,
+      logger,
+      storage,
+      slots,
+      enqueue,
+      narrations,
+      providers: speech.map,
       concurrency: (provider) => config.speech[provider].concurrency,
-      config: { ...holds, speechLimitSeconds: config.narrations.speechLimitSeconds },
+      config: {
+        ...holds,
+        speechLimitSeconds: config.narrations.speechLimitSeconds,
+      },
     }),
     narrationFeature.createSweepNarrations({ database, clock, logger, enqueue, narrations }),
   ]
 
   let isDraining = false
   const http = await createHttpServer({
-    ...{ logger, release: config.release, publicUrl: config.http.publicUrl },
+    logger,
+    release: config.release,
+    publicUrl: config.http.publicUrl,
     trustedProxyHops: config.http.trustedProxyHops,
     corsOrigins: config.http.corsOrigins,
     isProduction: config.environment === 'production',
@@ -271,7 +261,7 @@ export const buildApp = async (input: AppInput): Promise<App> => {
     isDraining = true
     const timeoutSeconds = config.http.shutdownTimeoutSeconds
     await Promise.all([http.close(), scheduler.stop(), jobs.stop(timeoutSeconds)])
-    await Promise.all([sandbox.close(), speech.close()])
+    await Promise.all([sandbox.close(), speech.close(), passwords.close()])
     store.close()
     movable?.close()
     await database.close()
@@ -279,9 +269,21 @@ export const buildApp = async (input: AppInput): Promise<App> => {
   const scheduler = createScheduler({ database, jobs, clock, logger, types: jobTypes })
 
   return {
-    ...{ http, auth, database, jobs, scheduler, clock, close },
+    http,
+    auth,
+    database,
+    jobs,
+    scheduler,
+    clock,
+    close,
     work: () => jobs.work(allJobs()),
-    seed: () => seedStories({ database, storage, clock, directory: path.join(root, 'content') }),
+    seed: () =>
+      seedStories({
+        database,
+        storage,
+        clock,
+        directory: path.join(root, 'content'),
+      }),
     drain: () => {
       isDraining = true
     },

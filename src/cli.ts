@@ -1,6 +1,5 @@
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import pg from 'pg'
 import { migrateAll } from './app.ts'
 import {
   describeConfig,
@@ -9,8 +8,10 @@ import {
   type Config,
   type ProcessRole,
 } from './platform/config.ts'
+import { createDatabase } from './platform/db/database.ts'
 import { startEmbeddedPostgres } from './platform/db/embedded-postgres.ts'
 import { createLogger } from './platform/observability/logger.ts'
+import { countAlive } from './platform/observability/process-heartbeat.ts'
 
 const usage = `usage: npm run --silent dawnotemu -- <command> [--json]
 
@@ -63,17 +64,19 @@ const migrateCommand = async (): Promise<Report> => {
 
 const healthCommand = async (role: string | undefined): Promise<Report> => {
   if (role === undefined) throw new CommandError(2, usage)
-  const alive = await withDatabase(load('cli'), async (connectionString) => {
-    const client = new pg.Client({ connectionString })
-    await client.connect()
+  const alive = await withDatabase(load('cli'), async (url) => {
+    const database = createDatabase({
+      url,
+      poolSize: 1,
+      poolTimeoutSeconds: 5,
+      statementTimeoutMs: 5000,
+      applicationName: 'dawnotemu-cli',
+      onIdleError: () => undefined,
+    })
     try {
-      const found = await client.query(
-        `select 1 from process_heartbeats where role in ($1, 'all') and seen_at > now() - interval '60 seconds'`,
-        [role],
-      )
-      return found.rowCount ?? 0
+      return await countAlive(database.read, role)
     } finally {
-      await client.end()
+      await database.close()
     }
   })
   if (alive === 0) throw new CommandError(1, `no ${role} was alive within 60 s`)

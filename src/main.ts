@@ -96,8 +96,10 @@ const main = async (): Promise<void> => {
   const config = await loadOrExit()
   const { dataDir } = config.paths
   const logger = createLogger({
-    ...{ level: config.observability.logLevel, format: config.observability.logFormat },
-    ...{ role: config.role, release: config.release },
+    level: config.observability.logLevel,
+    format: config.observability.logFormat,
+    role: config.role,
+    release: config.release,
   })
   for (const [name, value] of Object.entries(describeConfig(config)))
     logger.debug({ setting: `${name}=${String(value)}` }, 'configuration')

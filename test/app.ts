@@ -97,7 +97,9 @@ export const startTestApp = async (
   assert.ok(loaded.kind === 'ok', JSON.stringify(loaded))
   const logger = recordingLogger()
   const app = await buildApp({
-    ...{ config: loaded.config, databaseUrl: test.url, logger },
+    config: loaded.config,
+    databaseUrl: test.url,
+    logger,
     secretKey: env['SECRET_KEY'] ?? '',
     ...(options.overrides ? { overrides: options.overrides } : {}),
   })
@@ -152,20 +154,40 @@ export const startTestApp = async (
     assert.equal(login.status, 200, login.text)
     const { access_token: accessToken, refresh_token: refreshToken, user } = login.body
     return {
-      ...{ id: Number((user as { id: number }).id), email, password },
-      ...{ accessToken: String(accessToken), refreshToken: String(refreshToken) },
+      id: Number(
+        (
+          user as {
+            id: number
+          }
+        ).id,
+      ),
+      email,
+      password,
+      accessToken: String(accessToken),
+      refreshToken: String(refreshToken),
     }
   }
 
   return {
-    ...{ app, url, dataDir, databaseUrl: test.url, test, call, signUp, outbox, lines: logger.lines },
+    app,
+    url,
+    dataDir,
+    databaseUrl: test.url,
+    test,
+    call,
+    signUp,
+    outbox,
+    lines: logger.lines,
     expectErrors: () => {
       expectsErrors = true
     },
     close: async () => {
       await app.close()
       await test.close()
-      await rm(dataDir, { recursive: true, force: true })
+      await rm(dataDir, {
+        recursive: true,
+        force: true,
+      })
       const errors = logger.lines.filter((line) => line.level === 'error')
       if (!expectsErrors) assert.deepEqual(errors.map(describeLine), [], 'unexpected errors were logged')
       assert.deepEqual([...new Set(answers.problems)], [], 'answers differ from the OpenAPI document')

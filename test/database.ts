@@ -39,7 +39,11 @@ export const createTestDatabase = async (): Promise<TestDatabase> => {
   open += 1
   const url = base.replace(/\/[^/]*$/, `/${name}`)
   const database = createDatabase({
-    ...{ url, poolSize: 10, poolTimeoutSeconds: 20, statementTimeoutMs: 15_000, applicationName: 'test' },
+    url,
+    poolSize: 10,
+    poolTimeoutSeconds: 20,
+    statementTimeoutMs: 15e3,
+    applicationName: 'test',
     onIdleError: () => undefined,
   })
   return {

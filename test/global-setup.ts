@@ -14,11 +14,17 @@ export const templateName = 'dawnotemu_template'
 export const globalSetup = async (): Promise<{ env: Record<string, string>; close(): Promise<void> }> => {
   const directory = await mkdtemp(path.join(tmpdir(), 'dawnotemu-test-db-'))
   const server = await startEmbeddedPostgres({
-    ...{ directory, database: templateName, isThrowaway: true, maxConnections: 400 },
+    directory,
+    database: templateName,
+    isThrowaway: true,
+    maxConnections: 400,
   })
   await migrate(server.url, path.join(import.meta.dirname, '../migrations'))
   await migrateJobs({
-    ...{ databaseUrl: server.url, types: jobTypes, logger: silentLogger, concurrency: 1 },
+    databaseUrl: server.url,
+    types: jobTypes,
+    logger: silentLogger,
+    concurrency: 1,
     applicationName: 'test-setup',
   })
   // A template must have no connections when it is cloned; one of the administration database is enough for that.

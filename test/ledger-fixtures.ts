@@ -77,15 +77,28 @@ export const readBooks = async (database: Database, userId: number): Promise<Boo
     cached: user.credits_balance,
     cachedAt: user.credits_balance_at,
     lots: lots.map((row) => ({
-      ...{ id: row.id, source: row.source, granted: row.amount_granted, remaining: row.amount_remaining },
-      ...{ expiresAt: row.expires_at, createdAt: row.created_at },
+      id: row.id,
+      source: row.source,
+      granted: row.amount_granted,
+      remaining: row.amount_remaining,
+      expiresAt: row.expires_at,
+      createdAt: row.created_at,
     })),
     transactions: transactions.map((row) => ({
-      ...{ id: row.id, type: row.type, amount: row.amount, status: row.status, reason: row.reason },
-      ...{ narrationId: row.narration_id, refundOf: row.refund_of_transaction_id, metadata: row.metadata },
+      id: row.id,
+      type: row.type,
+      amount: row.amount,
+      status: row.status,
+      reason: row.reason,
+      narrationId: row.narration_id,
+      refundOf: row.refund_of_transaction_id,
+      metadata: row.metadata,
       allocations: allocations
         .filter((part) => part.transaction_id === row.id)
-        .map((part) => ({ lotId: part.lot_id, amount: part.amount })),
+        .map((part) => ({
+          lotId: part.lot_id,
+          amount: part.amount,
+        })),
     })),
   }
 }
@@ -176,8 +189,13 @@ export const openLedger = async (): Promise<LedgerBench> => {
     ),
   )
   return {
-    ...{ test, database, clock },
-    credits: createCredits({ clock, config }),
+    test,
+    database,
+    clock,
+    credits: createCredits({
+      clock,
+      config,
+    }),
     newUser: () =>
       database.transaction((tx) =>
         insertReturningId(tx, 'insert into users (email) values ($1)', [
@@ -190,7 +208,10 @@ export const openLedger = async (): Promise<LedgerBench> => {
         const voiceId = await insertReturningId(tx, voice, [userId, clock.now()])
         const narration = `insert into narrations (story_id, voice_id, user_id, created_at, updated_at) values ($1, $2, $3, $4, $4)`
         const narrationId = await insertReturningId(tx, narration, [storyId, voiceId, userId, clock.now()])
-        return { narrationId, storyId }
+        return {
+          narrationId,
+          storyId,
+        }
       }),
     books: (userId) => readBooks(database, userId),
     close: () => test.close(),

@@ -3,7 +3,10 @@ import type { Logger } from '../src/platform/observability/logger.ts'
 const ignore = (): void => undefined
 
 export const silentLogger: Logger = {
-  ...{ debug: ignore, info: ignore, warn: ignore, error: ignore },
+  debug: ignore,
+  info: ignore,
+  warn: ignore,
+  error: ignore,
   child: () => silentLogger,
 }
 
@@ -17,9 +20,22 @@ export interface LoggedLine {
 export const recordingLogger = (): Logger & { lines: LoggedLine[] } => {
   const lines: LoggedLine[] = []
   const logger: Logger & { lines: LoggedLine[] } = {
-    ...{ lines, debug: ignore, info: ignore, child: () => logger },
-    warn: (fields, message) => lines.push({ level: 'warn', message, fields }),
-    error: (fields, message) => lines.push({ level: 'error', message, fields }),
+    lines,
+    debug: ignore,
+    info: ignore,
+    child: () => logger,
+    warn: (fields, message) =>
+      lines.push({
+        level: 'warn',
+        message,
+        fields,
+      }),
+    error: (fields, message) =>
+      lines.push({
+        level: 'error',
+        message,
+        fields,
+      }),
   }
   return logger
 }

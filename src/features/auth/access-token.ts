@@ -30,7 +30,10 @@ export interface AccessTokens {
 }
 
 /** RFC 7519 tokens under the `access` purpose keys; the first key signs, all verify. */
-export const createAccessTokens = (keys: { current: Uint8Array; all: readonly Uint8Array[] }): AccessTokens => {
+export const createAccessTokens = (keys: {
+  current: Uint8Array
+  all: readonly Uint8Array[]
+}): AccessTokens => {
   const payloadOf = async (token: string): Promise<unknown> => {
     for (const key of keys.all) {
       try {
@@ -46,7 +49,10 @@ export const createAccessTokens = (keys: { current: Uint8Array; all: readonly Ui
   return {
     issue: (session, now) => {
       const issuedAt = Math.floor(now.getTime() / 1000)
-      const end = Math.min(issuedAt + accessLifetimeSeconds, Math.floor(session.sessionExpiresAt.getTime() / 1000))
+      const end = Math.min(
+        issuedAt + accessLifetimeSeconds,
+        Math.floor(session.sessionExpiresAt.getTime() / 1000),
+      )
       return new SignJWT({ sid: session.sessionId, type: 'access' })
         .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
         .setSubject(String(session.userId))
@@ -57,11 +63,14 @@ export const createAccessTokens = (keys: { current: Uint8Array; all: readonly Ui
     },
     verify: async (authorization, now) => {
       const [scheme, token, ...rest] = (authorization ?? '').trim().split(/\s+/)
-      if (scheme?.toLowerCase() !== 'bearer' || token === undefined || rest.length > 0) throw new AppError('token_missing')
+      if (scheme?.toLowerCase() !== 'bearer' || token === undefined || rest.length > 0)
+        throw new AppError('token_missing')
       const claims = await payloadOf(token)
       const nowSeconds = now.getTime() / 1000
-      if (!Value.Check(claimsSchema, claims) || claims.iat > nowSeconds + 30) throw new AppError('token_invalid')
-      if (Number(claims.sub) > 2_147_483_647 || claims.sid > 2_147_483_647) throw new AppError('token_invalid')
+      if (!Value.Check(claimsSchema, claims) || claims.iat > nowSeconds + 30)
+        throw new AppError('token_invalid')
+      if (Number(claims.sub) > 2_147_483_647 || claims.sid > 2_147_483_647)
+        throw new AppError('token_invalid')
       if (claims.exp <= nowSeconds) throw new AppError('token_expired')
       if (claims.type !== 'access') throw new AppError('token_type')
       return { userId: Number(claims.sub), sessionId: claims.sid, issuedAt: new Date(claims.iat * 1000) }

@@ -7,6 +7,7 @@ import type { Credits } from '../credits/credits.ts'
 import type { Mail } from '../mail/mail.ts'
 import { findUserByEmail, insertUser, isEmail, lockUser, normaliseEmail } from '../users/users.ts'
 import type { Passwords } from './passwords.ts'
+import * as mailTokens from './mail-token-queries.ts'
 import * as queries from './queries.ts'
 
 const confirmLifetimeMs = 24 * 3_600_000
@@ -23,9 +24,18 @@ export type ConfirmOutcome = 'confirmed' | 'invalid' | 'taken'
 
 export interface Registration {
   /** 10 §8.1 in its order; the account, its points, its token and its mail are one transaction. */
-  register(fields: { email?: string; password?: string; passwordConfirm?: string }): Promise<{ needsApproval: boolean }>
+  register(fields: {
+    email?: string
+    password?: string
+    passwordConfirm?: string
+  }): Promise<{ needsApproval: boolean }>
   /** Creates an account without a mail, for the command line and demo accounts; null when the address is taken. */
-  createConfirmed(account: { email: string; password: string; isAdmin?: boolean; credits?: number }): Promise<number | null>
+  createConfirmed(account: {
+    email: string
+    password: string
+    isAdmin?: boolean
+    credits?: number
+  }): Promise<number | null>
   /** Whether a confirmation link would still do something. Changes nothing. */
   isLinkLive(token: string): Promise<boolean>
   confirm(token: string): Promise<ConfirmOutcome>
@@ -46,18 +56,29 @@ export const createRegistration = (deps: {
 
   const create = async (
     tx: Tx,
-    account: { email: string; passwordHash: string; status: 'active' | 'pending'; isConfirmed?: boolean; isAdmin?: boolean },
+    account: {
+      email: string
+      passwordHash: string
+      status: 'active' | 'pending'
+      isConfirmed?: boolean
+      isAdmin?: boolean
+    },
     points: number,
   ): Promise<number> => {
     const now = clock.now()
     const userId = await insertUser(tx, {
       ...account,
-      ...{ termsVersion: config.termsVersion, now },
+      termsVersion: config.termsVersion,
+      now,
       trialExpiresAt: new Date(now.getTime() + config.trialDays * dayMs),
     })
     if (points > 0)
       await credits.grant(tx, {
-        ...{ userId, amount: points, source: 'free', reason: 'initial_grant', grantKey: `initial:${userId}` },
+        userId,
+        amount: points,
+        source: 'free',
+        reason: 'initial_grant',
+        grantKey: `initial:${userId}`,
       })
     return userId
   }
@@ -67,7 +88,14 @@ export const createRegistration = (deps: {
     const salt = randomBytes(32)
     const expiresAt = new Date(now.getTime() + confirmLifetimeMs)
     const tokenHash = sha256(mailToken(deps.linkKey, salt))
-    const mailTokenId = await queries.insertConfirmToken(tx, { userId, address, salt, tokenHash, now, expiresAt })
+    const mailTokenId = await mailTokens.insertConfirmToken(tx, {
+      userId,
+      address,
+      salt,
+      tokenHash,
+      now,
+      expiresAt,
+    })
     await mail.queue(tx, { kind: 'confirmation', userId, recipient: address, mailTokenId, expiresAt })
   }
 
@@ -110,7 +138,13 @@ export const createRegistration = (deps: {
   const createConfirmed: Registration['createConfirmed'] = async (account) => {
     const email = normaliseEmail(account.email)
     const passwordHash = await passwords.hash(account.password)
-    const row = { email, passwordHash, status: 'active' as const, isConfirmed: true, isAdmin: account.isAdmin ?? false }
+    const row = {
+      email,
+      passwordHash,
+      status: 'active' as const,
+      isConfirmed: true,
+      isAdmin: account.isAdmin ?? false,
+    }
     const points = account.credits ?? config.initialCredits
     try {
       return await orTaken(database.transaction((tx) => create(tx, row, points)))
@@ -120,32 +154,36 @@ export const createRegistration = (deps: {
     }
   }
 
-  const find = async (token: string): Promise<queries.MailToken | null> =>
-    tokenForm.test(token) ? queries.findMailToken(database.read, 'confirm', sha256(token)) : null
+  const find = async (token: string): Promise<mailTokens.MailToken | null> =>
+    tokenForm.test(token) ? mailTokens.findMailToken(database.read, 'confirm', sha256(token)) : null
 
   const isLinkLive: Registration['isLinkLive'] = async (token) => {
     const row = await find(token)
     return row !== null && row.voidedAt === null && row.expiresAt > clock.now()
   }
 
-  const apply = async (tx: Tx, row: queries.MailToken): Promise<ConfirmOutcome> => {
+  const apply = async (tx: Tx, row: mailTokens.MailToken): Promise<ConfirmOutcome> => {
     const now = clock.now()
     const user = await lockUser(tx, row.userId)
     if (!user || user.status === 'deleted' || user.status === 'deleting') return 'invalid'
     if (user.email !== null && user.email === row.address) {
-      if (user.emailConfirmed) return row.usedAt === null && !(await queries.consumeMailToken(tx, row.id, now)) ? 'invalid' : 'confirmed'
-      if (!(await queries.consumeMailToken(tx, row.id, now))) return 'invalid'
-      await queries.confirmOwnAddress(tx, user.id, now)
+      if (user.emailConfirmed)
+        return row.usedAt === null && !(await mailTokens.consumeMailToken(tx, row.id, now))
+          ? 'invalid'
+          : 'confirmed'
+      if (!(await mailTokens.consumeMailToken(tx, row.id, now))) return 'invalid'
+      await mailTokens.confirmOwnAddress(tx, user.id, now)
       await queries.insertAuthEvent(tx, { userId: user.id, kind: 'email_confirmed', now })
       await mail.queue(tx, { kind: 'verified', userId: user.id, recipient: user.email })
       return 'confirmed'
     }
     if (row.address === null || user.pendingEmail !== row.address) return 'invalid'
     const former = user.email
-    if (!(await queries.consumeMailToken(tx, row.id, now))) return 'invalid'
-    await queries.adoptPendingAddress(tx, user.id, row.address, now)
+    if (!(await mailTokens.consumeMailToken(tx, row.id, now))) return 'invalid'
+    await mailTokens.adoptPendingAddress(tx, user.id, row.address, now)
     await queries.insertAuthEvent(tx, { userId: user.id, kind: 'email_change_confirmed', now })
-    if (former !== null) await mail.queue(tx, { kind: 'email_change_done', userId: user.id, recipient: former })
+    if (former !== null)
+      await mail.queue(tx, { kind: 'email_change_done', userId: user.id, recipient: former })
     return 'confirmed'
   }
 
@@ -157,7 +195,7 @@ export const createRegistration = (deps: {
     } catch (error) {
       if (violatedConstraint(error) !== 'uq_users_email') throw error
       // Another account took the address meanwhile: the change is dropped.
-      await database.transaction((tx) => queries.dropPendingAddress(tx, row.userId, clock.now()))
+      await database.transaction((tx) => mailTokens.dropPendingAddress(tx, row.userId, clock.now()))
       return 'taken'
     }
   }

@@ -20,7 +20,11 @@ const userAgentOf = (request: FastifyRequest): string =>
 const deviceOf = (request: FastifyRequest, clientName?: string): Device => {
   const userAgent = userAgentOf(request)
   const name = clientName?.trim() || userAgent.split(/[\s/(]/)[0] || 'unknown'
-  return { clientName: [...name].slice(0, 64).join(''), userAgent, ipPrefix: addressPrefix(request.clientAddress) }
+  return {
+    clientName: [...name].slice(0, 64).join(''),
+    userAgent,
+    ipPrefix: addressPrefix(request.clientAddress),
+  }
 }
 
 const wantsJson = (request: FastifyRequest): boolean => {
@@ -71,9 +75,9 @@ export const authRoutes =
         const next = needsApproval
           ? 'You can log in once your account is approved.'
           : 'You can log in immediately after confirmation.'
-        return reply
-          .code(201)
-          .send({ message: `Registration successful! Please check your email to confirm your account. ${next}` })
+        return reply.code(201).send({
+          message: `Registration successful! Please check your email to confirm your account. ${next}`,
+        })
       },
     )
 
@@ -101,7 +105,10 @@ export const authRoutes =
       },
       async (request) => {
         const { email, password, client_name: clientName } = request.body
-        const fields = { ...(email === undefined ? {} : { email }), ...(password === undefined ? {} : { password }) }
+        const fields = {
+          ...(email === undefined ? {} : { email }),
+          ...(password === undefined ? {} : { password }),
+        }
         const result = await auth.login(fields, deviceOf(request, clientName))
         return {
           access_token: result.accessToken,
@@ -119,7 +126,9 @@ export const authRoutes =
         schema: {
           summary: 'New access token and successor refresh token',
           // Any type: a token that is not a string is an invalid token (401), not a malformed request.
-          body: Type.Object({ refresh_token: Type.Optional(Type.Unknown({ description: 'The refresh token (string)' })) }),
+          body: Type.Object({
+            refresh_token: Type.Optional(Type.Unknown({ description: 'The refresh token (string)' })),
+          }),
           response: {
             200: Type.Object({
               access_token: Type.String(),
@@ -153,7 +162,8 @@ export const authRoutes =
         if (outcome === 'taken') throw new AppError('confirm_taken')
         return reply.send({ message: 'Email confirmed successfully. You can now log in.' })
       }
-      if (outcome === 'invalid') return page(reply, 400, pages.errorPage('Link jest nieprawidłowy lub wygasł.'))
+      if (outcome === 'invalid')
+        return page(reply, 400, pages.errorPage('Link jest nieprawidłowy lub wygasł.'))
       if (outcome === 'taken') return page(reply, 409, pages.errorPage('Ten adres jest już używany.'))
       return page(reply, 200, pages.confirmedPage())
     }
@@ -165,7 +175,8 @@ export const authRoutes =
       '/auth/confirm-email/:token',
       { config: isPublic, schema: { summary: 'Page behind the confirmation link', ...confirmSchema } },
       async (request, reply) => {
-        if (wantsJson(request) && request.method === 'GET') return confirm(request.params.token, request, reply)
+        if (wantsJson(request) && request.method === 'GET')
+          return confirm(request.params.token, request, reply)
         if (await auth.isLinkLive(request.params.token))
           return page(reply, 200, pages.confirmPage(request.url.split('?')[0] ?? ''))
         return page(reply, 400, pages.errorPage('Link jest nieprawidłowy lub wygasł.'))

@@ -80,8 +80,13 @@ export const createSessions = (deps: {
     const now = clock.now()
     const expiresAt = new Date(now.getTime() + absoluteMs)
     const session = {
-      ...{ userId, device, now, expiresAt, transport: 'body' as const },
-      ...{ idleExpiresAt: idleEnd({ expiresAt }, now), accessValidFrom: floorToSecond(now) },
+      userId,
+      device,
+      now,
+      expiresAt,
+      transport: 'body' as const,
+      idleExpiresAt: idleEnd({ expiresAt }, now),
+      accessValidFrom: floorToSecond(now),
     }
     const id = await queries.insertSession(tx, session)
     const first = await addToken(tx, id, null, now)
@@ -97,10 +102,20 @@ export const createSessions = (deps: {
     now: Date,
   ): Promise<void> => {
     await queries.endSession(tx, session.id, 'reuse', now)
-    const event = { userId: user.id, kind: 'reuse', sessionId: session.id, refreshTokenId: token.id, device, now }
+    const event = {
+      userId: user.id,
+      kind: 'reuse',
+      sessionId: session.id,
+      refreshTokenId: token.id,
+      device,
+      now,
+    }
     await queries.insertAuthEvent(tx, event)
-    if (user.email !== null) await mail.queue(tx, {
-        ...{ kind: 'session_closed', userId: user.id, recipient: user.email },
+    if (user.email !== null)
+      await mail.queue(tx, {
+        kind: 'session_closed',
+        userId: user.id,
+        recipient: user.email,
         variables: { device: device.userAgent || device.clientName },
       })
   }
@@ -118,7 +133,9 @@ export const createSessions = (deps: {
     const successor = await addToken(tx, session.id, token.id, now)
     await queries.pruneSuccessors(tx, token.id, keptSuccessors)
     await queries.touchSession(tx, session.id, {
-      ...{ headTokenId: token.id, device, now },
+      headTokenId: token.id,
+      device,
+      now,
       idleExpiresAt: idleEnd(session, now),
     })
     return { kind: 'accepted', session, refreshToken: successor.token }
@@ -139,7 +156,8 @@ export const createSessions = (deps: {
     if (isOver(session, now)) return refused('refresh_expired')
     if (session.endedAt !== null) return refused('refresh_session')
     const isHead = token.id === session.headTokenId
-    const isSuccessor = token.parentId !== null && token.parentId === session.headTokenId && token.supersededAt === null
+    const isSuccessor =
+      token.parentId !== null && token.parentId === session.headTokenId && token.supersededAt === null
     if (!isHead && !isSuccessor) {
       await closeForReuse(tx, { user, session, token }, device, now)
       return refused('refresh_session')
@@ -155,7 +173,8 @@ export const createSessions = (deps: {
       try {
         return await database.transaction((tx) => decide(tx, hash, device))
       } catch (error) {
-        const isPassing = isConnectionFault(error) || ['40001', '40P01', '55P03'].includes(sqlState(error) ?? '')
+        const isPassing =
+          isConnectionFault(error) || ['40001', '40P01', '55P03'].includes(sqlState(error) ?? '')
         if (!isPassing) throw error
         if (Date.now() >= deadline) throw new AppError('unavailable', { retryAfterSeconds: 5, cause: error })
         await sleep(Math.min(500, 25 * 2 ** attempt))
@@ -171,7 +190,12 @@ export const createSessions = (deps: {
     return pair(decision.session, decision.refreshToken, clock.now())
   }
 
-  const check = (user: User | null, session: Session | null, issuedAt: Date, now: Date): RefusalCode | null => {
+  const check = (
+    user: User | null,
+    session: Session | null,
+    issuedAt: Date,
+    now: Date,
+  ): RefusalCode | null => {
     if (!user || user.status === 'deleted') return 'user_not_found'
     if (user.status !== 'active') return 'user_inactive'
     if (session?.userId !== user.id || session.endedAt !== null || isOver(session, now)) return 'session_over'
@@ -183,7 +207,10 @@ export const createSessions = (deps: {
     const now = clock.now()
     const claims = await accessTokens.verify(authorization, now)
     const db: Db = database.read
-    const [user, session] = await Promise.all([findUser(db, claims.userId), queries.findSession(db, claims.sessionId)])
+    const [user, session] = await Promise.all([
+      findUser(db, claims.userId),
+      queries.findSession(db, claims.sessionId),
+    ])
     const code = check(user, session, claims.issuedAt, now)
     if (code !== null) throw new AppError(code)
     return { userId: claims.userId, sessionId: claims.sessionId }

@@ -2,14 +2,29 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import fc from 'fast-check'
 import { AppError } from '../../platform/errors.ts'
-import { assertBooks, defaultPriority, hourMs, openLedger, spendableOf, sum, type LedgerBench } from '../../../test/ledger-fixtures.ts'
+import {
+  assertBooks,
+  defaultPriority,
+  hourMs,
+  openLedger,
+  spendableOf,
+  sum,
+  type LedgerBench,
+} from '../../../test/ledger-fixtures.ts'
 import { createCredits, type Credits, type LotSource } from './credits.ts'
 
 // Histories of ledger calls on a real database, compared after each step with a model of a few lines: I1 to I7 and I10.
 // A failure prints the seed and the shortest history; LEDGER_RUNS runs more of them.
 
 type Step =
-  | { kind: 'grant'; user: number; amount: number; source: LotSource; expiresInHours: number | null; key: number | null }
+  | {
+      kind: 'grant'
+      user: number
+      amount: number
+      source: LotSource
+      expiresInHours: number | null
+      key: number | null
+    }
   | { kind: 'debit'; user: number; amount: number; narration: number }
   | { kind: 'refund'; debit: number }
   | { kind: 'wait'; hours: number }
@@ -23,21 +38,39 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 4,
     arbitrary: fc.record({
-      ...{ kind: fc.constant('grant' as const), user, amount: fc.integer({ min: 1, max: 12 }) },
+      kind: fc.constant('grant' as const),
+      user,
+      amount: fc.integer({
+        min: 1,
+        max: 12,
+      }),
       source: fc.constantFrom(...sources),
-      expiresInHours: fc.option(fc.integer({ min: 1, max: 60 })),
+      expiresInHours: fc.option(
+        fc.integer({
+          min: 1,
+          max: 60,
+        }),
+      ),
       key: fc.option(fc.nat({ max: 2 }), { freq: 2 }),
     }),
   },
   {
     weight: 6,
     arbitrary: fc.record({
-      ...{ kind: fc.constant('debit' as const), user, amount: fc.integer({ min: 1, max: 15 }) },
+      kind: fc.constant('debit' as const),
+      user,
+      amount: fc.integer({
+        min: 1,
+        max: 15,
+      }),
       narration: fc.nat({ max: narrations - 1 }),
     }),
   },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('refund' as const), debit: fc.nat({ max: 9 }) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('wait' as const), hours: fc.integer({ min: 1, max: 200 }) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('wait' as const), hours: fc.integer({ min: 1, max: 200 }) }),
+  },
 )
 const priority = fc.oneof(fc.constant(defaultPriority), fc.shuffledSubarray([...sources]))
 
@@ -72,7 +105,12 @@ const rankIn = (order: readonly string[], source: string): string => {
 }
 
 /** Takes points off the model's lots in the specified order; null when there are too few, and nothing changed. */
-const take = (account: Account, amount: number, order: readonly string[], now: number): ModelDebit['taken'] | null => {
+const take = (
+  account: Account,
+  amount: number,
+  order: readonly string[],
+  now: number,
+): ModelDebit['taken'] | null => {
   const live = account.lots.filter((lot) => lot.expires > now && lot.remaining > 0)
   if (sum(live.map((lot) => lot.remaining)) < amount) return null
   const taken: ModelDebit['taken'] = []
@@ -110,20 +148,35 @@ const openAccount = async (): Promise<Account> => {
   return { id, narrationIds, lots: [], debits: [], keys: new Map(), rows: 0 }
 }
 
-const play = async (accounts: Account[], credits: Credits, order: readonly string[], next: Step): Promise<void> => {
+const play = async (
+  accounts: Account[],
+  credits: Credits,
+  order: readonly string[],
+  next: Step,
+): Promise<void> => {
   const now = bench.clock.now().getTime()
   if (next.kind === 'wait') return bench.clock.advance(next.hours * hourMs)
   if (next.kind === 'refund') return refund(accounts, credits, next.debit, now)
   const account = accounts[next.user]
   assert.ok(account)
-  return next.kind === 'grant' ? grant(account, credits, next, now) : debit(account, credits, order, next, now)
+  return next.kind === 'grant'
+    ? grant(account, credits, next, now)
+    : debit(account, credits, order, next, now)
 }
 
-const grant = async (account: Account, credits: Credits, next: Step & { kind: 'grant' }, now: number): Promise<void> => {
+const grant = async (
+  account: Account,
+  credits: Credits,
+  next: Step & { kind: 'grant' },
+  now: number,
+): Promise<void> => {
   const expires = next.expiresInHours === null ? Infinity : now + next.expiresInHours * hourMs
   const result = await bench.database.transaction((tx) =>
     credits.grant(tx, {
-      ...{ userId: account.id, amount: next.amount, source: next.source, reason: 'admin_grant' },
+      userId: account.id,
+      amount: next.amount,
+      source: next.source,
+      reason: 'admin_grant',
       ...(expires === Infinity ? {} : { expiresAt: new Date(expires) }),
       ...(next.key === null ? {} : { grantKey: `test:${account.id}:${next.key}` }),
     }),
@@ -133,7 +186,14 @@ const grant = async (account: Account, credits: Credits, next: Step & { kind: 'g
   assert.equal(result.isNew, true)
   if (next.key !== null) account.keys.set(next.key, result.transactionId)
   const { source, amount } = next
-  account.lots.push({ place: account.lots.length, source, granted: amount, remaining: amount, expires, created: now })
+  account.lots.push({
+    place: account.lots.length,
+    source,
+    granted: amount,
+    remaining: amount,
+    expires,
+    created: now,
+  })
   account.rows += 1
 }
 
@@ -146,21 +206,36 @@ const debit = async (
 ): Promise<void> => {
   const target = account.narrationIds[next.narration]
   assert.ok(target)
-  const request = { userId: account.id, amount: next.amount, reason: `audio_synthesis:${target.storyId}`, ...target }
+  const request = {
+    userId: account.id,
+    amount: next.amount,
+    reason: `audio_synthesis:${target.storyId}`,
+    ...target,
+  }
   const call = () => bench.database.transaction((tx) => credits.debit(tx, request))
   const open = account.debits.find((entry) => entry.isOpen && entry.narration === next.narration)
-  if (open) return assert.deepEqual(await call(), { transactionId: open.id, isNew: false }, 'I7: nothing is charged')
+  if (open)
+    return assert.deepEqual(await call(), { transactionId: open.id, isNew: false }, 'I7: nothing is charged')
   const available = sum(account.lots.filter((lot) => lot.expires > now).map((lot) => lot.remaining))
   const taken = take(account, next.amount, order, now)
   if (!taken)
     return assert.rejects(call(), (error: unknown) => {
       assert.ok(error instanceof AppError)
-      assert.equal(error.details.text, `Insufficient Story Points: need ${next.amount}, available ${available}`)
+      assert.equal(
+        error.details.text,
+        `Insufficient Story Points: need ${next.amount}, available ${available}`,
+      )
       return true
     })
   const { transactionId, isNew } = await call()
   assert.equal(isNew, true)
-  account.debits.push({ id: transactionId, amount: next.amount, narration: next.narration, isOpen: true, taken })
+  account.debits.push({
+    id: transactionId,
+    amount: next.amount,
+    narration: next.narration,
+    isOpen: true,
+    taken,
+  })
   account.rows += 1
 }
 
@@ -197,8 +272,15 @@ const compare = async (account: Account, isChanged: boolean): Promise<void> => {
     const row = books.transactions.find((candidate) => candidate.id === entry.id)
     assert.equal(row?.amount, -entry.amount, 'I7: a debit is its amount or nothing')
     assert.equal(row.status, entry.isOpen ? 'applied' : 'refunded')
-    const taken = entry.taken.map(({ lot, amount }) => ({ lotId: books.lots[lot.place]?.id ?? 0, amount: -amount }))
-    assert.deepEqual(row.allocations, taken.sort((a, b) => a.lotId - b.lotId), 'I10: taken in the spending order')
+    const taken = entry.taken.map(({ lot, amount }) => ({
+      lotId: books.lots[lot.place]?.id ?? 0,
+      amount: -amount,
+    }))
+    assert.deepEqual(
+      row.allocations,
+      taken.sort((a, b) => a.lotId - b.lotId),
+      'I10: taken in the spending order',
+    )
   }
   const spendable = await bench.credits.balance(bench.database.read, account.id)
   assert.equal(spendable, spendableOf(books, bench.clock.now()), 'I1: the balance is the live lots')
@@ -217,13 +299,18 @@ test('property: histories of grants, debits, refunds and time', async () => {
       for (const next of steps) {
         const rows = accounts.map((account) => account.rows)
         await play(accounts, credits, order, next)
-        for (const [index, account] of accounts.entries()) await compare(account, account.rows !== rows[index])
-        if (next.kind === 'debit' && accounts.every((account, index) => account.rows === rows[index])) refusals += 1
+        for (const [index, account] of accounts.entries())
+          await compare(account, account.rows !== rows[index])
+        if (next.kind === 'debit' && accounts.every((account, index) => account.rows === rows[index]))
+          refusals += 1
       }
       refunds += sum(accounts.map((account) => account.debits.filter((entry) => !entry.isOpen).length))
     }),
     { numRuns: runs },
   )
   // The histories must reach the interesting states, or the property says little.
-  assert.ok(refunds > runs / 2 && refusals > runs / 2, `${refunds} refunds, ${refusals} debits without effect`)
+  assert.ok(
+    refunds > runs / 2 && refusals > runs / 2,
+    `${refunds} refunds, ${refusals} debits without effect`,
+  )
 })

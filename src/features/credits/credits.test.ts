@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { AppError } from '../../platform/errors.ts'
-import { assertBooks, dayMs, hourMs, openLedger, spendableOf, type LedgerBench } from '../../../test/ledger-fixtures.ts'
+import {
+  assertBooks,
+  dayMs,
+  hourMs,
+  openLedger,
+  spendableOf,
+  type LedgerBench,
+} from '../../../test/ledger-fixtures.ts'
 import { createCredits, type LotSource } from './credits.ts'
 
 let bench: LedgerBench
@@ -13,12 +20,21 @@ after(() => bench.close())
 const grant = (userId: number, amount: number, source: LotSource = 'free', expiresInMs?: number) =>
   bench.database.transaction((tx) =>
     bench.credits.grant(tx, {
-      ...{ userId, amount, source, reason: 'admin_grant' },
-      ...(expiresInMs === undefined ? {} : { expiresAt: new Date(bench.clock.now().getTime() + expiresInMs) }),
+      userId,
+      amount,
+      source,
+      reason: 'admin_grant',
+      ...(expiresInMs === undefined
+        ? {}
+        : { expiresAt: new Date(bench.clock.now().getTime() + expiresInMs) }),
     }),
   )
 
-const debit = async (userId: number, amount: number, narration?: { narrationId: number; storyId: number }) => {
+const debit = async (
+  userId: number,
+  amount: number,
+  narration?: { narrationId: number; storyId: number },
+) => {
   const target = narration ?? (await bench.newNarration(userId))
   const reason = `audio_synthesis:${target.storyId}`
   return bench.database.transaction((tx) => bench.credits.debit(tx, { userId, amount, reason, ...target }))
@@ -42,7 +58,8 @@ const isRefusal = (required: number, available: number) => (error: unknown) => {
 }
 
 /** Points left in each lot, by source and order of granting. */
-const remaining = async (userId: number) => (await checkedBooks(userId)).lots.map((lot) => [lot.source, lot.remaining])
+const remaining = async (userId: number) =>
+  (await checkedBooks(userId)).lots.map((lot) => [lot.source, lot.remaining])
 
 test('a grant makes one lot, one credit row and one allocation; lots are never merged', async () => {
   const userId = await bench.newUser()
@@ -79,13 +96,16 @@ test('the source decides before the date: a free lot dying in an hour goes after
 
 test('default order of sources, whatever the order of granting', async () => {
   const userId = await bench.newUser()
-  for (const source of ['free', 'add_on', 'referral', 'monthly', 'event'] as const) await grant(userId, 1, source)
+  for (const source of ['free', 'add_on', 'referral', 'monthly', 'event'] as const)
+    await grant(userId, 1, source)
   const spent: string[] = []
   for (let count = 0; count < 5; count += 1) {
     const before = await remaining(userId)
     await debit(userId, 1)
     const after = await remaining(userId)
-    spent.push(...before.filter(([, left], index) => left !== after[index]?.[1]).map(([source]) => String(source)))
+    spent.push(
+      ...before.filter(([, left], index) => left !== after[index]?.[1]).map(([source]) => String(source)),
+    )
   }
   assert.deepEqual(spent, ['event', 'monthly', 'referral', 'add_on', 'free'])
 })
@@ -114,7 +134,10 @@ test('unlisted sources follow the listed ones by name; an empty list means by na
     [[], 'add_on', 'free'],
   ] as const) {
     const { clock } = bench
-    const credits = createCredits({ clock, config: { unitLabel: '', unitSize: 1000, sourcesPriority: priority } })
+    const credits = createCredits({
+      clock,
+      config: { unitLabel: '', unitSize: 1000, sourcesPriority: priority },
+    })
     const userId = await bench.newUser()
     for (const source of ['monthly', 'add_on', 'free'] as const) await grant(userId, 1, source)
     const emptied: string[] = []
@@ -174,7 +197,10 @@ test('an open debit of the narration is returned without a charge, for another p
   const first = await debit(userId, 3, narration)
   const before = await checkedBooks(userId)
   for (const amount of [3, 1, 9, 5000])
-    assert.deepEqual(await debit(userId, amount, narration), { transactionId: first.transactionId, isNew: false })
+    assert.deepEqual(await debit(userId, amount, narration), {
+      transactionId: first.transactionId,
+      isNew: false,
+    })
   assert.deepEqual(await checkedBooks(userId), before)
 })
 
@@ -291,7 +317,11 @@ test('a known grant key returns the first result and changes nothing', async () 
   const give = (amount: number) =>
     bench.database.transaction((tx) =>
       bench.credits.grant(tx, {
-        ...{ userId, amount, source: 'free', reason: 'initial_grant', grantKey: `initial:${userId}` },
+        userId,
+        amount,
+        source: 'free',
+        reason: 'initial_grant',
+        grantKey: `initial:${userId}`,
       }),
     )
   const first = await give(10)
@@ -304,7 +334,8 @@ test('a known grant key returns the first result and changes nothing', async () 
 
 test('a grant is refused for a wrong amount, a past or present expiry, an unknown user', async () => {
   const userId = await bench.newUser()
-  for (const amount of [0, -1, 1.5, Number.NaN, Infinity]) await assert.rejects(grant(userId, amount), /integer/)
+  for (const amount of [0, -1, 1.5, Number.NaN, Infinity])
+    await assert.rejects(grant(userId, amount), /integer/)
   await assert.rejects(grant(userId, 1, 'free', 0), /future/)
   await assert.rejects(grant(userId, 1, 'free', -1), /future/)
   await assert.rejects(grant(2_000_000_000, 1), /unknown user/)
@@ -329,7 +360,9 @@ test('the caller’s transaction decides: rolled back, nothing happened', async 
 /** Starts all at once and counts how they end. */
 const race = async (starts: readonly (() => Promise<unknown>)[]) => {
   const results = await Promise.allSettled(starts.map((start) => start()))
-  const failures = results.filter((result) => result.status === 'rejected').map((result): unknown => result.reason)
+  const failures = results
+    .filter((result) => result.status === 'rejected')
+    .map((result): unknown => result.reason)
   return { ok: results.length - failures.length, failures }
 }
 
@@ -392,7 +425,13 @@ test('race: equal grant keys pay once', async () => {
   const userId = await bench.newUser()
   const give = () =>
     bench.database.transaction((tx) =>
-      bench.credits.grant(tx, { userId, amount: 7, source: 'monthly', reason: 'monthly_grant', grantKey: `k:${userId}` }),
+      bench.credits.grant(tx, {
+        userId,
+        amount: 7,
+        source: 'monthly',
+        reason: 'monthly_grant',
+        grantKey: `k:${userId}`,
+      }),
     )
   const results = await Promise.all(Array.from({ length: 5 }, give))
   assert.equal(results.filter((result) => result.isNew).length, 1)

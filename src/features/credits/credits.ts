@@ -2,6 +2,7 @@ import type { Clock } from '../../platform/clock.ts'
 import { violatedConstraint, type Db, type Tx } from '../../platform/db/database.ts'
 import { AppError } from '../../platform/errors.ts'
 import { priceOf } from './price.ts'
+import { listLots, listTransactions } from './history-queries.ts'
 import * as queries from './queries.ts'
 
 export { priceOf } from './price.ts'
@@ -45,7 +46,10 @@ export interface Credits {
   /** Gives a debit's points back to the lots they came from, at most once. */
   refund(tx: Tx, debitId: number, reason: string): Promise<boolean>
   balance(db: Db, userId: number): Promise<number>
-  summary(db: Db, userId: number): Promise<{
+  summary(
+    db: Db,
+    userId: number,
+  ): Promise<{
     balance: number
     cached: number
     lots: (queries.Lot & { isActive: boolean })[]
@@ -62,7 +66,8 @@ export interface Credits {
 export const spendingOrder =
   (priority: readonly string[]) =>
   (a: queries.Lot, b: queries.Lot): number => {
-    const rank = (source: string): number => (priority.includes(source) ? priority.indexOf(source) : priority.length)
+    const rank = (source: string): number =>
+      priority.includes(source) ? priority.indexOf(source) : priority.length
     return (
       rank(a.source) - rank(b.source) ||
       (a.source < b.source ? -1 : Number(a.source > b.source)) ||
@@ -72,7 +77,8 @@ export const spendingOrder =
     )
   }
 
-const isLive = (lot: { expiresAt: Date | null }, now: Date): boolean => lot.expiresAt === null || lot.expiresAt > now
+const isLive = (lot: { expiresAt: Date | null }, now: Date): boolean =>
+  lot.expiresAt === null || lot.expiresAt > now
 
 /**
  * The points ledger: the only writer of its tables. Every mutation runs in the caller's transaction, locks the user row
@@ -92,7 +98,8 @@ export const createCredits = (deps: { clock: Clock; config: CreditsConfig }): Cr
   const grant: Credits['grant'] = async (tx, request) => {
     const now = clock.now()
     const { userId, amount, expiresAt, grantKey } = request
-    if (!Number.isInteger(amount) || amount < 1) throw new Error('ledger: a grant is an integer of at least 1')
+    if (!Number.isInteger(amount) || amount < 1)
+      throw new Error('ledger: a grant is an integer of at least 1')
     if (expiresAt && expiresAt <= now) throw new Error('ledger: a grant must expire in the future')
     await lock(tx, userId)
     const known = grantKey === undefined ? null : await queries.findByGrantKey(tx, grantKey)
@@ -101,7 +108,11 @@ export const createCredits = (deps: { clock: Clock; config: CreditsConfig }): Cr
     const transactionId = await queries.insertTransaction(
       tx,
       {
-        ...{ userId, type: 'credit', amount, reason: request.reason, now },
+        userId,
+        type: 'credit',
+        amount,
+        reason: request.reason,
+        now,
         ...(grantKey === undefined ? {} : { grantKey }),
         ...(request.actor === undefined ? {} : { actor: request.actor }),
       },
@@ -113,7 +124,8 @@ export const createCredits = (deps: { clock: Clock; config: CreditsConfig }): Cr
 
   const debit: Credits['debit'] = async (tx, { userId, amount, reason, narrationId, storyId }) => {
     const now = clock.now()
-    if (!Number.isInteger(amount) || amount < 1) throw new Error('ledger: a debit is an integer of at least 1')
+    if (!Number.isInteger(amount) || amount < 1)
+      throw new Error('ledger: a debit is an integer of at least 1')
     await lock(tx, userId)
     const open = await queries.findOpenDebit(tx, userId, narrationId)
     if (open !== null) return { transactionId: open, isNew: false }
@@ -147,7 +159,11 @@ export const createCredits = (deps: { clock: Clock; config: CreditsConfig }): Cr
     await queries.insertTransaction(
       tx,
       {
-        ...{ userId, type: 'expire', amount: -lot.amountRemaining, reason: 'auto_expire', now },
+        userId,
+        type: 'expire',
+        amount: -lot.amountRemaining,
+        reason: 'auto_expire',
+        now,
         metadata: {
           lot_id: lot.id,
           lot_source: lot.source,
@@ -171,9 +187,23 @@ export const createCredits = (deps: { clock: Clock; config: CreditsConfig }): Cr
     for (const { lot, amount } of taken) {
       const isExpired = !isLive(lot, now)
       if (isExpired) await expireRest(tx, userId, lot, now)
-      await queries.changeLot(tx, lot.id, -amount, now, isExpired ? new Date(now.getTime() + revivedLotMs) : undefined)
+      await queries.changeLot(
+        tx,
+        lot.id,
+        -amount,
+        now,
+        isExpired ? new Date(now.getTime() + revivedLotMs) : undefined,
+      )
     }
-    const row = { userId, type: 'refund' as const, amount: -original.amount, reason, narrationId, storyId, now }
+    const row = {
+      userId,
+      type: 'refund' as const,
+      amount: -original.amount,
+      reason,
+      narrationId,
+      storyId,
+      now,
+    }
     await queries.insertTransaction(
       tx,
       { ...row, refundOf: debitId },
@@ -190,7 +220,7 @@ export const createCredits = (deps: { clock: Clock; config: CreditsConfig }): Cr
     const [points, cached, { lots, isTruncated }] = await Promise.all([
       balance(db, userId),
       queries.cachedBalance(db, userId),
-      queries.listLots(db, userId, 50),
+      listLots(db, userId, 50),
     ])
     const shown = lots.map((lot) => ({ ...lot, isActive: lot.amountRemaining > 0 && isLive(lot, now) }))
     return { balance: points, cached, lots: shown, isTruncated }
@@ -204,9 +234,10 @@ export const createCredits = (deps: { clock: Clock; config: CreditsConfig }): Cr
     refund,
     balance,
     summary,
-    history: queries.listTransactions,
+    history: listTransactions,
   }
 }
 
 /** True when a failed insert lost the race for the one open debit of a narration. */
-export const isOpenDebitConflict = (error: unknown): boolean => violatedConstraint(error) === 'uq_credit_tx_open_debit'
+export const isOpenDebitConflict = (error: unknown): boolean =>
+  violatedConstraint(error) === 'uq_credit_tx_open_debit'

@@ -62,7 +62,11 @@ const commit = async (...statements: string[]): Promise<void> => {
 const refused = async (state: string, constraint: string | null, ...statements: string[]): Promise<void> => {
   const before = [await bench.books(owner), await bench.books(other)]
   await assert.rejects(commit(...statements), (error: unknown) => {
-    assert.deepEqual([sqlState(error), violatedConstraint(error)], [state, constraint], `${statements.join('; ')}: ${String(error)}`)
+    assert.deepEqual(
+      [sqlState(error), violatedConstraint(error)],
+      [state, constraint],
+      `${statements.join('; ')}: ${String(error)}`,
+    )
     return true
   })
   assert.deepEqual([await bench.books(owner), await bench.books(other)], before)
@@ -70,16 +74,26 @@ const refused = async (state: string, constraint: string | null, ...statements: 
 
 const lotRow = (values: Record<string, string | number>): string => {
   const row: Record<string, string | number> = {
-    ...{ user_id: owner, source: `'free'`, amount_granted: 5, amount_remaining: 5 },
-    ...{ created_at: 'now()', updated_at: 'now()', ...values },
+    user_id: owner,
+    source: `'free'`,
+    amount_granted: 5,
+    amount_remaining: 5,
+    created_at: 'now()',
+    updated_at: 'now()',
+    ...values,
   }
   return `insert into credit_lots (${Object.keys(row).join()}) values (${Object.values(row).join()})`
 }
 
 const transactionRow = (values: Record<string, string | number>): string => {
   const row: Record<string, string | number> = {
-    ...{ user_id: owner, type: `'credit'`, amount: 5, reason: `'by hand'` },
-    ...{ created_at: 'now()', updated_at: 'now()', ...values },
+    user_id: owner,
+    type: `'credit'`,
+    amount: 5,
+    reason: `'by hand'`,
+    created_at: 'now()',
+    updated_at: 'now()',
+    ...values,
   }
   return `insert into credit_transactions (${Object.keys(row).join()}) values (${Object.values(row).join()})`
 }
@@ -109,16 +123,30 @@ test('a lot: source, amounts, owner', async () => {
   await refused(check, 'credit_lots_source_check', lotRow({ source: `'gift'` }))
   await refused(check, 'credit_lots_amount_granted_check', lotRow({ amount_granted: 0, amount_remaining: 0 }))
   await refused(check, 'credit_lots_amount_granted_check', lotRow({ amount_granted: 1_000_001 }))
-  await refused(check, 'credit_lots_check', lotRow({ amount_remaining: 6 }))
-  await refused(check, 'credit_lots_check', lotRow({ amount_remaining: -1 }))
-  await refused(check, 'credit_lots_check', `update credit_lots set amount_remaining = -1 where id = ${lot}`)
-  await refused(check, 'credit_lots_check', `update credit_lots set amount_remaining = 11 where id = ${lot}`)
+  await refused(check, 'credit_lots_amount_remaining_check', lotRow({ amount_remaining: 6 }))
+  await refused(check, 'credit_lots_amount_remaining_check', lotRow({ amount_remaining: -1 }))
+  await refused(
+    check,
+    'credit_lots_amount_remaining_check',
+    `update credit_lots set amount_remaining = -1 where id = ${lot}`,
+  )
+  await refused(
+    check,
+    'credit_lots_amount_remaining_check',
+    `update credit_lots set amount_remaining = 11 where id = ${lot}`,
+  )
   await refused('23503', 'credit_lots_user_id_fkey', lotRow({ user_id: 2_000_000_000 }))
 })
 
 test('a transaction: type, sign, status, what it refunds, grant key, owner', async () => {
-  await refused(check, 'credit_transactions_type_check', transactionRow({ type: `'gift'` }))
-  await refused(check, 'credit_transactions_status_check', transactionRow({ status: `'void'` }))
+  // An unknown type has no legal sign either, nor an unknown status a legal type: the first broken check by name speaks.
+  await refused(check, 'credit_transactions_amount_sign', transactionRow({ type: `'gift'` }))
+  await refused(check, 'credit_transactions_refunded_type', transactionRow({ status: `'void'` }))
+  await refused(
+    check,
+    'credit_transactions_status_check',
+    transactionRow({ type: `'debit'`, amount: -5, status: `'void'` }),
+  )
   for (const [type, amount] of [
     [`'credit'`, -5],
     [`'credit'`, 0],
@@ -131,8 +159,16 @@ test('a transaction: type, sign, status, what it refunds, grant key, owner', asy
   await refused(check, 'credit_transactions_amount_sign', transactionRow({ ...back, amount: -3 }))
   await refused(check, 'credit_transactions_refunded_type', transactionRow({ status: `'refunded'` }))
   await refused(check, 'credit_transactions_refund_reference', transactionRow({ type: `'refund'` }))
-  await refused(check, 'credit_transactions_refund_reference', transactionRow({ refund_of_transaction_id: debit }))
-  await refused(check, 'credit_transactions_grant_key_type', transactionRow({ type: `'debit'`, amount: -1, grant_key: `'k'` }))
+  await refused(
+    check,
+    'credit_transactions_refund_reference',
+    transactionRow({ refund_of_transaction_id: debit }),
+  )
+  await refused(
+    check,
+    'credit_transactions_grant_key_type',
+    transactionRow({ type: `'debit'`, amount: -1, grant_key: `'k'` }),
+  )
   await refused(check, 'credit_transactions_metadata_check', transactionRow({ metadata: `'[]'` }))
   await refused('23503', 'credit_transactions_user_id_fkey', transactionRow({ user_id: 2_000_000_000 }))
   await refused('23503', 'credit_transactions_actor_fkey', transactionRow({ actor: 2_000_000_000 }))
@@ -157,15 +193,30 @@ test('one applied debit a narration, one refund a debit, one row a grant key', a
 test('at commit a lot holds the sum of its allocations', async () => {
   const balanced = 'credit_lot_balanced'
   await refused(integrity, balanced, lotRow({}))
-  await refused(integrity, balanced, `update credit_lots set amount_remaining = amount_remaining + 1 where id = ${lot}`)
-  await refused(integrity, balanced, lotRow({ amount_remaining: 4 }), transactionRow({}), allocation(lastTransaction, lastLot, 5))
-  await refused(integrity, balanced, transactionRow({ type: `'expire'` , amount: -5 }), allocation(lastTransaction, lot, -5))
+  await refused(
+    integrity,
+    balanced,
+    `update credit_lots set amount_remaining = amount_remaining + 1 where id = ${lot}`,
+  )
+  await refused(
+    integrity,
+    balanced,
+    lotRow({ amount_remaining: 4 }),
+    transactionRow({}),
+    allocation(lastTransaction, lastLot, 5),
+  )
+  await refused(
+    integrity,
+    balanced,
+    transactionRow({ type: `'expire'`, amount: -5 }),
+    allocation(lastTransaction, lot, -5),
+  )
   // Points moved between two lots without a transaction.
   await refused(
     integrity,
     balanced,
-    `update credit_lots set amount_remaining = amount_remaining - 1 where id = ${lot}`,
-    `update credit_lots set amount_remaining = amount_remaining + 1 where id = ${foreignLot}`,
+    `update credit_lots set amount_remaining = amount_remaining + 1 where id = ${lot}`,
+    `update credit_lots set amount_remaining = amount_remaining - 1 where id = ${foreignLot}`,
   )
 })
 
@@ -228,8 +279,7 @@ test('what was written once stays: lots, transactions, allocations', async () =>
     `source = 'event'`,
     'amount_granted = 1000',
     `created_at = now() - interval '1 day'`,
-    'id = 2000000000',
-  ].filter((text) => !text.startsWith('id')))
+  ])
     await refused(integrity, kept, `update credit_lots set ${change} where id = ${lot}`)
   for (const change of [
     `user_id = ${other}`,
@@ -243,20 +293,31 @@ test('what was written once stays: lots, transactions, allocations', async () =>
     `metadata = '{"a": 1}'`,
   ])
     await refused(integrity, kept, `update credit_transactions set ${change} where id = ${debit}`)
-  await refused(integrity, kept, `update credit_transactions set status = 'refunded' where id = ${credit}`).catch(() =>
-    refused(check, 'credit_transactions_refunded_type', `update credit_transactions set status = 'refunded' where id = ${credit}`),
-  )
+  const undone = `update credit_transactions set status = 'refunded' where id = ${credit}`
+  await refused(check, 'credit_transactions_refunded_type', undone)
   for (const change of [`amount = 9`, `lot_id = ${foreignLot}`, `transaction_id = ${debit}`])
-    await refused(integrity, kept, `update credit_transaction_allocations set ${change} where transaction_id = ${credit}`)
+    await refused(
+      integrity,
+      kept,
+      `update credit_transaction_allocations set ${change} where transaction_id = ${credit}`,
+    )
 })
 
 test('references only ever go away: never to another narration or story', async () => {
   const kept = 'ledger_append_only'
   const [second, third] = [await bench.newNarration(owner), await bench.newNarration(owner)]
   const charged = await charge(owner, second)
-  await refused(integrity, kept, `update credit_transactions set narration_id = ${third.narrationId} where id = ${charged}`)
+  await refused(
+    integrity,
+    kept,
+    `update credit_transactions set narration_id = ${third.narrationId} where id = ${charged}`,
+  )
   await commit(`update credit_transactions set narration_id = null, story_id = null where id = ${charged}`)
-  await refused(integrity, kept, `update credit_transactions set narration_id = ${third.narrationId} where id = ${charged}`)
+  await refused(
+    integrity,
+    kept,
+    `update credit_transactions set narration_id = ${third.narrationId} where id = ${charged}`,
+  )
   await refused(integrity, kept, `update credit_transactions set story_id = ${story} where id = ${charged}`)
 })
 
@@ -293,7 +354,11 @@ test('the scrub of an account in deletion: reasons become admin_grant, metadata 
   const scrub = `update credit_transactions set reason = 'admin_grant', metadata = '{}', updated_at = now() ${rows}`
   await refused(integrity, kept, scrub)
   await commit(`update users set status = 'deleting' where id = ${userId}`)
-  await refused(integrity, kept, `update credit_transactions set reason = 'another text', metadata = '{}' ${rows}`)
+  await refused(
+    integrity,
+    kept,
+    `update credit_transactions set reason = 'another text', metadata = '{}' ${rows}`,
+  )
   await refused(integrity, kept, `update credit_transactions set metadata = '{"note": "Ewa"}' ${rows}`)
   await refused(integrity, kept, `update credit_transactions set amount = 4, reason = 'admin_grant' ${rows}`)
   await commit(scrub)
@@ -302,14 +367,20 @@ test('the scrub of an account in deletion: reasons become admin_grant, metadata 
 })
 
 test('legal changes of a lot: expiry and date of change', async () => {
-  await commit(`update credit_lots set expires_at = now() + interval '7 days', updated_at = now() where id = ${foreignLot}`)
+  await commit(
+    `update credit_lots set expires_at = now() + interval '7 days', updated_at = now() where id = ${foreignLot}`,
+  )
   await commit(`update credit_lots set expires_at = null where id = ${foreignLot}`)
   const [row] = (await bench.books(other)).lots
   assert.deepEqual([row?.expiresAt, row?.remaining], [null, 10])
 })
 
 test('the cached balance is never negative', async () => {
-  await refused(check, 'users_credits_balance_check', `update users set credits_balance = -1 where id = ${owner}`)
+  await refused(
+    check,
+    'users_credits_balance_check',
+    `update users set credits_balance = -1 where id = ${owner}`,
+  )
 })
 
 test('a real race for the open debit of a narration: the second waits and is refused', async () => {
@@ -320,7 +391,12 @@ test('a real race for the open debit of a narration: the second waits and is ref
   const rival = new pg.Client({ connectionString: bench.test.url })
   await rival.connect()
   try {
-    const row = transactionRow({ user_id: userId, type: `'debit'`, amount: -1, narration_id: target.narrationId })
+    const row = transactionRow({
+      user_id: userId,
+      type: `'debit'`,
+      amount: -1,
+      narration_id: target.narrationId,
+    })
     await rival.query('begin')
     await rival.query(row)
     await rival.query(`update credit_lots set amount_remaining = amount_remaining - 1 where id = ${lotId}`)

@@ -18,7 +18,11 @@ const table: [codePoints: number, points: number][] = [
 test('price by the table, for letters inside and outside the basic plane', () => {
   for (const letter of ['a', 'ą', ' ', '\n', '🙂'])
     for (const [codePoints, points] of table)
-      assert.equal(priceOf(letter.repeat(codePoints), 1000), points, `${codePoints} × ${JSON.stringify(letter)}`)
+      assert.equal(
+        priceOf(letter.repeat(codePoints), 1000),
+        points,
+        `${codePoints} × ${JSON.stringify(letter)}`,
+      )
 })
 
 test('code points count, not UTF-16 units, bytes or graphemes', () => {
@@ -51,7 +55,9 @@ test('other unit sizes', () => {
 // I18, over every kind of UTF-16 text: broken surrogate pairs too.
 const text = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 60 }),
-  fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 60 }).map((units) => String.fromCharCode(...units)),
+  fc
+    .array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 60 })
+    .map((units) => String.fromCharCode(...units)),
 )
 const wellFormed = fc.string({ unit: 'binary', maxLength: 60 })
 const unitSize = fc.integer({ min: 1, max: 25 })
@@ -76,9 +82,14 @@ test('property: longer texts never cost less, and two parts never less than the 
 
 test('property: exact at multiples of the unit, astral characters included', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 20 }), unitSize, fc.constantFrom('a', 'ż', '🙂'), (units, size, letter) => {
-      assert.equal(priceOf(letter.repeat(units * size), size), units)
-      assert.equal(priceOf(letter.repeat(units * size + 1), size), units + 1)
-    }),
+    fc.property(
+      fc.integer({ min: 1, max: 20 }),
+      unitSize,
+      fc.constantFrom('a', 'ż', '🙂'),
+      (units, size, letter) => {
+        assert.equal(priceOf(letter.repeat(units * size), size), units)
+        assert.equal(priceOf(letter.repeat(units * size + 1), size), units + 1)
+      },
+    ),
   )
 })

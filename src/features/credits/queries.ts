@@ -35,9 +35,17 @@ type LotRow = {
   updated_at: Date
 }
 
-const lotColumns = ['id', 'source', 'amount_granted', 'amount_remaining', 'expires_at', 'created_at', 'updated_at'] as const
+export const lotColumns = [
+  'id',
+  'source',
+  'amount_granted',
+  'amount_remaining',
+  'expires_at',
+  'created_at',
+  'updated_at',
+] as const
 
-const toLot = (row: LotRow): Lot => ({
+export const toLot = (row: LotRow): Lot => ({
   id: row.id,
   source: row.source,
   amountGranted: row.amount_granted,
@@ -49,7 +57,12 @@ const toLot = (row: LotRow): Lot => ({
 
 /** First lock of every transaction that touches money; false when there is no such user. */
 export const lockUser = async (tx: Tx, userId: number): Promise<boolean> => {
-  const row = await tx.selectFrom('users').select('id').where('id', '=', userId).forNoKeyUpdate().executeTakeFirst()
+  const row = await tx
+    .selectFrom('users')
+    .select('id')
+    .where('id', '=', userId)
+    .forNoKeyUpdate()
+    .executeTakeFirst()
   return row !== undefined
 }
 
@@ -67,7 +80,10 @@ export const lockOpenLots = async (tx: Tx, userId: number): Promise<Lot[]> => {
 }
 
 /** What a transaction took from or gave to each lot, the lots locked in id order. */
-export const lockAllocatedLots = async (tx: Tx, transactionId: number): Promise<{ lot: Lot; amount: number }[]> => {
+export const lockAllocatedLots = async (
+  tx: Tx,
+  transactionId: number,
+): Promise<{ lot: Lot; amount: number }[]> => {
   const rows = await tx
     .selectFrom('credit_transaction_allocations as a')
     .innerJoin('credit_lots as l', 'l.id', 'a.lot_id')
@@ -100,7 +116,13 @@ export const insertLot = async (
 }
 
 /** Adds `delta` (signed) to a lot; optionally moves its expiry. */
-export const changeLot = async (tx: Tx, lotId: number, delta: number, now: Date, expiresAt?: Date): Promise<void> => {
+export const changeLot = async (
+  tx: Tx,
+  lotId: number,
+  delta: number,
+  now: Date,
+  expiresAt?: Date,
+): Promise<void> => {
   await tx
     .updateTable('credit_lots')
     .set((eb) => ({
@@ -157,7 +179,10 @@ export const insertTransaction = async (
   return id
 }
 
-export const findByGrantKey = async (tx: Tx, grantKey: string): Promise<{ id: number; amount: number } | null> =>
+export const findByGrantKey = async (
+  tx: Tx,
+  grantKey: string,
+): Promise<{ id: number; amount: number } | null> =>
   (await tx
     .selectFrom('credit_transactions')
     .select(['id', 'amount'])
@@ -176,7 +201,7 @@ export const findOpenDebit = async (tx: Tx, userId: number, narrationId: number)
   return row?.id ?? null
 }
 
-const transactionColumns = [
+export const transactionColumns = [
   'id',
   'user_id',
   'type',
@@ -199,7 +224,7 @@ export const findTransaction = async (tx: Tx, id: number): Promise<Transaction |
   return row ? toTransaction(row) : null
 }
 
-const toTransaction = (row: {
+export const toTransaction = (row: {
   id: number
   user_id: number
   type: string
@@ -257,63 +282,10 @@ export const storeBalance = async (tx: Tx, userId: number, balance: number, now:
 }
 
 export const cachedBalance = async (db: Db, userId: number): Promise<number> => {
-  const row = await db.selectFrom('users').select('credits_balance').where('id', '=', userId).executeTakeFirst()
+  const row = await db
+    .selectFrom('users')
+    .select('credits_balance')
+    .where('id', '=', userId)
+    .executeTakeFirst()
   return row?.credits_balance ?? 0
-}
-
-/** All lots with points (next to expire first), then the newest empty ones up to `emptyLimit`. */
-export const listLots = async (
-  db: Db,
-  userId: number,
-  emptyLimit: number,
-): Promise<{ lots: Lot[]; isTruncated: boolean }> => {
-  const [open, empty] = await Promise.all([
-    db
-      .selectFrom('credit_lots')
-      .select(lotColumns)
-      .where('user_id', '=', userId)
-      .where('amount_remaining', '>', 0)
-      .orderBy('expires_at', (order) => order.asc().nullsLast())
-      .orderBy('created_at')
-      .orderBy('id')
-      .execute(),
-    db
-      .selectFrom('credit_lots')
-      .select(lotColumns)
-      .where('user_id', '=', userId)
-      .where('amount_remaining', '=', 0)
-      .orderBy('id', 'desc')
-      .limit(emptyLimit + 1)
-      .execute(),
-  ])
-  const shown = empty.slice(0, emptyLimit).map(toLot).sort(byExpiry)
-  return { lots: [...open.map(toLot), ...shown], isTruncated: empty.length > emptyLimit }
-}
-
-const byExpiry = (a: Lot, b: Lot): number =>
-  (a.expiresAt?.getTime() ?? Infinity) - (b.expiresAt?.getTime() ?? Infinity) ||
-  a.createdAt.getTime() - b.createdAt.getTime() ||
-  a.id - b.id
-
-/** Newest first; `types` empty means all. */
-export const listTransactions = async (
-  db: Db,
-  userId: number,
-  page: { types: readonly string[]; limit: number; offset: number },
-): Promise<{ items: Transaction[]; total: number }> => {
-  const filtered = db
-    .selectFrom('credit_transactions')
-    .where('user_id', '=', userId)
-    .$if(page.types.length > 0, (query) => query.where('type', 'in', page.types))
-  const [rows, count] = await Promise.all([
-    filtered
-      .select(transactionColumns)
-      .orderBy('created_at', 'desc')
-      .orderBy('id', 'desc')
-      .limit(page.limit)
-      .offset(page.offset)
-      .execute(),
-    filtered.select((eb) => eb.fn.countAll<number>().as('total')).executeTakeFirstOrThrow(),
-  ])
-  return { items: rows.map(toTransaction), total: Number(count.total) }
 }

@@ -6,7 +6,8 @@ import { errorResponses } from '../../platform/http/errors.ts'
 import { callerOf, isoTime, isoTimeOrNull, queryValue } from '../../platform/http/request-values.ts'
 import type { Credits, Transaction } from './credits.ts'
 
-const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
+const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
+  Type.Union([schema, Type.Null()])
 
 const lotSchema = Type.Object({
   id: Type.Integer(),
@@ -62,7 +63,9 @@ const integerOf = (text: string | undefined): number | null =>
 const pageOf = (request: FastifyRequest, limitName: string, offsetName: string) => {
   const limit = integerOf(queryValue(request, limitName)) ?? 20
   const offset = integerOf(queryValue(request, offsetName)) ?? 0
-  const list = [queryValue(request, 'type'), queryValue(request, 'types')].find((text) => (text ?? '').trim() !== '') ?? ''
+  const list =
+    [queryValue(request, 'type'), queryValue(request, 'types')].find((text) => (text ?? '').trim() !== '') ??
+    ''
   const types = list.split(',').map((text) => text.trim().toLowerCase())
   return {
     limit: Math.min(100, Math.max(1, limit)),
@@ -82,8 +85,8 @@ const toItem = (row: Transaction) => ({
   audio_story_id: row.narrationId,
   story_id: row.storyId,
   metadata: Object.fromEntries(
-    Object.entries(typeof row.metadata === 'object' && row.metadata !== null ? row.metadata : {}).filter(([key]) =>
-      listedMetadata.includes(key),
+    Object.entries(typeof row.metadata === 'object' && row.metadata !== null ? row.metadata : {}).filter(
+      ([key]) => listedMetadata.includes(key),
     ),
   ),
   created_at: isoTime(row.createdAt),
@@ -109,7 +112,12 @@ export const creditRoutes =
 
     server.get(
       '/me/credits',
-      { schema: { summary: 'Balance, lots and recent transactions', response: { 200: summarySchema, ...errorResponses } } },
+      {
+        schema: {
+          summary: 'Balance, lots and recent transactions',
+          response: { 200: summarySchema, ...errorResponses },
+        },
+      },
       async (request) => {
         const { userId } = callerOf(request)
         const [summary, recent] = await Promise.all([
@@ -141,7 +149,12 @@ export const creditRoutes =
     )
     server.get(
       '/me/credits/history',
-      { schema: { summary: 'Transactions, newest first', response: { 200: historySchema, ...errorResponses } } },
+      {
+        schema: {
+          summary: 'Transactions, newest first',
+          response: { 200: historySchema, ...errorResponses },
+        },
+      },
       (request) => history(callerOf(request).userId, pageOf(request, 'limit', 'offset')),
     )
     done()

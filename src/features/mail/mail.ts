@@ -66,9 +66,9 @@ export const createSendMail = (deps: {
     const now = clock.now()
     const finish = (status: 'sent' | 'failed' | 'expired' | 'cancelled', failure: string | null) =>
       database.transaction((tx) => queries.endEmail(tx, emailId, status, failure, clock.now()))
-    if (email.expiresAt !== null && email.expiresAt <= now) return void (await finish('expired', null))
+    if (email.expiresAt !== null && email.expiresAt <= now) return await finish('expired', null)
     // A newer link voids an older one; mailing it would only confuse.
-    if (email.token?.isDead === true) return void (await finish('cancelled', null))
+    if (email.token?.isDead === true) return await finish('cancelled', null)
     const link = email.token
       ? `${deps.publicUrl}${linkPaths[email.token.kind] ?? ''}${mailToken(deps.linkKey, email.token.salt)}`
       : undefined
@@ -82,7 +82,7 @@ export const createSendMail = (deps: {
       )
     } catch (error) {
       const failure = error instanceof EmailError ? error.kind : 'transient'
-      if (failure === 'rejected') return void (await finish('failed', failure))
+      if (failure === 'rejected') return await finish('failed', failure)
       await database.transaction((tx) => queries.noteFailure(tx, emailId, failure))
       throw error
     }

@@ -1,11 +1,11 @@
 import { StorageUnavailable } from '../../providers/storage/storage.ts'
 import { findStory } from '../stories/stories.ts'
 import { insertSlotEvent, setSlotHold, stampLastUsed } from '../voices/voices.ts'
-import * as attempts from './attempt-queries.ts'
+import * as leases from './attempt-lease-queries.ts'
 import { buildFile } from './finished-file.ts'
-import type { ProduceDeps } from './produce-narration.job.ts'
+import { RunOver, type ProduceDeps, type Run } from './attempt-run.ts'
 import * as queries from './queries.ts'
-import { planParts, RunOver, type Run } from './speak-attempt.ts'
+import { planParts } from './speak-attempt.ts'
 
 export const minFileBytes = 2049
 
@@ -19,7 +19,7 @@ export const createAssembler = (deps: ProduceDeps) => {
     const story = await findStory(database.read, narration.storyId)
     if (!provider || !story) throw new Error('narrations: provider or story is gone')
     const moved = await database.transaction((tx) =>
-      attempts.moveStage(tx, attempt.id, owner, ['speaking', 'assembling'], { to: 'assembling' }),
+      leases.moveStage(tx, attempt.id, owner, ['speaking', 'assembling'], { to: 'assembling' }),
     )
     if (!moved) throw new RunOver()
     const stored = await queries.listParts(database.read, narration.id)
@@ -45,17 +45,24 @@ export const createAssembler = (deps: ProduceDeps) => {
     )
     const isDone = await database.transaction(async (tx) => {
       const now = clock.now()
-      if (!(await attempts.endAttempt(tx, attempt.id, owner, { stage: 'done', outcome: null, now })))
+      if (!(await leases.endAttempt(tx, attempt.id, owner, { stage: 'done', outcome: null, now })))
         return false
       await queries.finishNarration(tx, {
-        ...{ id: narration.id, objectKey, sizeBytes: file.bytes.length, now },
-        ...{ durationSeconds: file.durationSeconds, textSha256: attempt.textSha256 },
+        id: narration.id,
+        objectKey,
+        sizeBytes: file.bytes.length,
+        now,
+        durationSeconds: file.durationSeconds,
+        textSha256: attempt.textSha256,
       })
       await stampLastUsed(tx, voice.id, now)
       if (voice.slot)
         await setSlotHold(tx, voice.slot.id, new Date(now.getTime() + deps.config.warmHoldSeconds * 1000))
       await insertSlotEvent(tx, {
-        ...{ voiceId: voice.id, userId: voice.userId, type: 'slot_lock_released', now },
+        voiceId: voice.id,
+        userId: voice.userId,
+        type: 'slot_lock_released',
+        now,
         reason: 'audio_synthesis_completed',
       })
       return true

@@ -9,14 +9,16 @@ import { findStory, type Story } from '../stories/stories.ts'
 import { accessOf, lockUser } from '../users/users.ts'
 import { lockVoice, type Slots, type Voice } from '../voices/voices.ts'
 import * as attempts from './attempt-queries.ts'
+import * as leases from './attempt-lease-queries.ts'
 import type { Attempt } from './attempt-queries.ts'
 import { refundReasonOf, type Outcome } from './outcomes.ts'
-import { produceNarrationJob } from './produce-narration.job.ts'
+import { produceNarrationJob, type EndAttempt } from './attempt-run.ts'
 import * as queries from './queries.ts'
 import type { Narration } from './queries.ts'
 import { splitText } from './split-text.ts'
 
-export { createProduceNarration, produceNarrationJob } from './produce-narration.job.ts'
+export { produceNarrationJob } from './attempt-run.ts'
+export { createProduceNarration } from './produce-narration.job.ts'
 export { narrationRoutes } from './routes.ts'
 export { createSweepNarrations, sweepNarrationsJob } from './sweep-narrations.job.ts'
 
@@ -35,13 +37,7 @@ export type RequestResult =
 export interface Narrations {
   /** 20 §2.6 in its order. Asking again for the same story and voice charges nothing while work is under way. */
   request(voice: Voice, storyId: number | null): Promise<RequestResult>
-  /** Ends an unfinished attempt and gives its points back, once, in the caller's transaction. */
-  fail(
-    tx: Tx,
-    attempt: { id: number; userId: number },
-    owner: string | null,
-    outcome: Outcome,
-  ): Promise<boolean>
+  fail: EndAttempt
   /** A slot became ready: what waited for it is spoken. */
   resumeVoice(tx: Tx, voiceId: number): Promise<void>
   /** The voice cannot be made: what waited for it ends. */
@@ -125,14 +121,19 @@ export const createNarrations = (deps: {
     const debitId = narration.freeRetry ? null : await charge(tx, narration, price)
     const isReady = (await deps.slots.step(tx, voice)) === 'ready'
     const attemptId = await attempts.insertAttempt(tx, {
-      ...{ narrationId: narration.id, debitId, now },
+      narrationId: narration.id,
+      debitId,
+      now,
       kind: debitId === null ? 'free' : 'paid',
       stage: isReady ? 'speaking' : 'waiting',
-      ...{ text: story.content, textSha256: sha256(story.content) },
-      ...{ provider: voice.provider, model: provider.model, settings: provider.settings },
+      text: story.content,
+      textSha256: sha256(story.content),
+      provider: voice.provider,
+      model: provider.model,
+      settings: provider.settings,
       partsTotal: splitText(story.content, { maxCharacters: provider.limits.maxCharacters }).parts.length,
       creditsCharged: debitId === null ? null : price,
-      waitDeadline: new Date(now.getTime() + config.waitLimitSeconds * 1000),
+      waitDeadline: new Date(now.getTime() + config.waitLimitSeconds * 1e3),
     })
     await queries.setNarrationStatus(tx, narration.id, isReady ? 'processing' : 'pending', null, now)
     if (isReady) await enqueue(tx, produceNarrationJob, { attempt_id: attemptId })
@@ -152,7 +153,7 @@ export const createNarrations = (deps: {
   const fail: Narrations['fail'] = async (tx, attempt, owner, outcome) => {
     await lockUser(tx, attempt.userId)
     const now = clock.now()
-    const ended = await attempts.endAttempt(tx, attempt.id, owner, { stage: 'failed', outcome, now })
+    const ended = await leases.endAttempt(tx, attempt.id, owner, { stage: 'failed', outcome, now })
     if (!ended) return false
     await queries.setNarrationStatus(tx, ended.narrationId, 'error', outcome, now)
     if (ended.debitId !== null) await credits.refund(tx, ended.debitId, refundReasonOf(outcome))
@@ -173,7 +174,7 @@ export const createNarrations = (deps: {
     await lockUser(tx, voice.userId)
     const now = clock.now()
     for (const attempt of await attempts.listUnfinishedOfVoice(tx, voice.id)) {
-      const ended = await attempts.endAttempt(tx, attempt.id, null, {
+      const ended = await leases.endAttempt(tx, attempt.id, null, {
         stage: 'cancelled',
         outcome: reason,
         now,

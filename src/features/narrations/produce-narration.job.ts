@@ -1,50 +1,15 @@
-import { Type } from 'typebox'
-import type { Clock } from '../../platform/clock.ts'
-import type { Database } from '../../platform/db/database.ts'
-import { defineJob, handleJob, JobHandedBack, type Job, type Jobs } from '../../platform/jobs/jobs.ts'
-import type { Logger } from '../../platform/observability/logger.ts'
-import { SpeechError, type SpeechProvider, type SpeechProviderName } from '../../providers/speech/speech.ts'
-import { StorageUnavailable, type ObjectStorage } from '../../providers/storage/storage.ts'
-import { findVoice, holdLease, leaseSeconds, newOwner, type Slots, type Voice } from '../voices/voices.ts'
+import { handleJob, JobHandedBack, type Job } from '../../platform/jobs/jobs.ts'
+import { SpeechError } from '../../providers/speech/speech.ts'
+import { StorageUnavailable } from '../../providers/storage/storage.ts'
+import { findVoice, holdLease, leaseSeconds, newOwner, type Voice } from '../voices/voices.ts'
 import * as attempts from './attempt-queries.ts'
+import * as leases from './attempt-lease-queries.ts'
 import type { Attempt } from './attempt-queries.ts'
 import { createAssembler } from './assemble.ts'
-import type { Narrations } from './narrations.ts'
+import { produceNarrationJob, SlotGone, type ProduceDeps } from './attempt-run.ts'
 import type { Outcome } from './outcomes.ts'
 import * as queries from './queries.ts'
 import { createSpeaker } from './speak-attempt.ts'
-
-export const produceNarrationJob = defineJob({
-  name: 'narrations.produce',
-  payload: Type.Object({ attempt_id: Type.Integer({ minimum: 1 }) }),
-  // Crashes of the worker, not errors of the provider: those are waited out inside.
-  retryLimit: 5,
-  retryDelaySeconds: 2,
-  limitSeconds: 1900,
-  concurrency: 4,
-})
-
-export interface ProduceDeps {
-  database: Database
-  clock: Clock
-  logger: Logger
-  storage: ObjectStorage
-  providers: ReadonlyMap<SpeechProviderName, SpeechProvider>
-  /** Speech calls at once for one narration, per provider. */
-  concurrency: (provider: SpeechProviderName) => number
-  slots: Slots
-  enqueue: Jobs['enqueue']
-  narrations: Pick<Narrations, 'fail'>
-  config: { speechLimitSeconds: number; warmHoldSeconds: number }
-}
-
-/** The voice's remote voice is gone, or its slot was given up: the attempt waits for a new one. */
-export class SlotGone extends Error {
-  constructor() {
-    super('the voice has no ready slot')
-    this.name = 'SlotGone'
-  }
-}
 
 // A rejected slot is made again for the same debit, but not for ever.
 const maxReallocations = 2
@@ -90,13 +55,13 @@ export const createProduceNarration = (deps: ProduceDeps): Job => {
     database.transaction(async (tx) => {
       const reallocations = attempt.reallocations + (lost ? 1 : 0)
       if (reallocations > maxReallocations) return 'spent'
-      const moved = await attempts.moveStage(tx, attempt.id, owner, ['waiting', 'speaking'], {
+      const moved = await leases.moveStage(tx, attempt.id, owner, ['waiting', 'speaking'], {
         to: 'waiting',
         reallocations,
       })
       if (!moved) return 'waiting'
       await queries.setNarrationStatus(tx, attempt.narrationId, 'pending', null, clock.now())
-      await attempts.giveAttemptBack(tx, attempt.id, owner)
+      await leases.giveAttemptBack(tx, attempt.id, owner)
       // The slot may have become ready since it was looked at; then this job simply runs again.
       if ((await slots.step(tx, voice)) === 'ready')
         await deps.enqueue(tx, produceNarrationJob, { attempt_id: attempt.id }, { startAfterSeconds: 1 })
@@ -107,7 +72,7 @@ export const createProduceNarration = (deps: ProduceDeps): Job => {
     database.transaction(async (tx) => {
       const now = clock.now()
       const isFirst = attempt.speechDeadline === null
-      const moved = await attempts.moveStage(tx, attempt.id, owner, ['waiting', 'speaking'], {
+      const moved = await leases.moveStage(tx, attempt.id, owner, ['waiting', 'speaking'], {
         to: 'speaking',
         ...(isFirst
           ? {
@@ -154,13 +119,13 @@ export const createProduceNarration = (deps: ProduceDeps): Job => {
   return handleJob(produceNarrationJob, async ({ attempt_id: attemptId }, { signal, retryCount }) => {
     const owner = newOwner()
     const attempt = await database.transaction((tx) =>
-      attempts.claimAttempt(tx, attemptId, { owner, leaseSeconds }),
+      leases.claimAttempt(tx, attemptId, { owner, leaseSeconds }),
     )
     if (!attempt) return lookAgain(attemptId)
     const renew = () =>
-      database.transaction((tx) => attempts.renewAttemptLease(tx, attemptId, owner, leaseSeconds))
+      database.transaction((tx) => leases.renewAttemptLease(tx, attemptId, owner, leaseSeconds))
     const lease = holdLease(owner, renew, signal)
-    const giveBack = () => database.transaction((tx) => attempts.giveAttemptBack(tx, attemptId, owner))
+    const giveBack = () => database.transaction((tx) => leases.giveAttemptBack(tx, attemptId, owner))
     try {
       await run(attempt, owner, lease.signal)
     } catch (error) {

@@ -1,28 +1,10 @@
 import { extendSlotHold } from '../voices/voices.ts'
-import * as attempts from './attempt-queries.ts'
-import type { Attempt } from './attempt-queries.ts'
-import { SlotGone, type ProduceDeps } from './produce-narration.job.ts'
+import * as leases from './attempt-lease-queries.ts'
+import { RunOver, SlotGone, type ProduceDeps, type Run } from './attempt-run.ts'
 import * as queries from './queries.ts'
-import type { Narration } from './queries.ts'
 import { SpeechError, type SpeechProvider } from '../../providers/speech/speech.ts'
-import type { Voice } from '../voices/voices.ts'
 import { renderKey, speakPart } from './speak-part.ts'
 import { splitText, type TextPart } from './split-text.ts'
-
-export interface Run {
-  attempt: Attempt
-  narration: Narration
-  voice: Voice
-  owner: string
-}
-
-/** Thrown when the attempt ended or changed hands while a part was spoken. */
-export class RunOver extends Error {
-  constructor() {
-    super('the attempt is over')
-    this.name = 'RunOver'
-  }
-}
 
 export interface PlannedPart extends TextPart {
   renderKey: string
@@ -70,16 +52,21 @@ export const createSpeaker = (deps: ProduceDeps) => {
     const objectKey = `narration_parts/${narration.id}/${part.renderKey}.mp3`
     await storage.put(objectKey, spoken.audio, { contentType: 'audio/mpeg' }, signal)
     const isRecorded = await database.transaction(async (tx) => {
-      if (!(await attempts.isStillOurs(tx, attempt.id, owner))) return false
+      if (!(await leases.isStillOurs(tx, attempt.id, owner))) return false
       await queries.insertPart(tx, {
-        ...{ narrationId: narration.id, renderKey: part.renderKey, index: part.index },
-        ...{ textStart: part.start, textEnd: part.end, objectKey, sizeBytes: spoken.audio.length },
-        ...{ frames: spoken.frames, durationSeconds: spoken.durationSeconds, timings: spoken.timings },
-        ...{
-          requestId: spoken.requestId,
-          billedCharacters: spoken.billedCharacters,
-          isSuspect: spoken.isSuspect,
-        },
+        narrationId: narration.id,
+        renderKey: part.renderKey,
+        index: part.index,
+        textStart: part.start,
+        textEnd: part.end,
+        objectKey,
+        sizeBytes: spoken.audio.length,
+        frames: spoken.frames,
+        durationSeconds: spoken.durationSeconds,
+        timings: spoken.timings,
+        requestId: spoken.requestId,
+        billedCharacters: spoken.billedCharacters,
+        isSuspect: spoken.isSuspect,
         now: clock.now(),
       })
       return true

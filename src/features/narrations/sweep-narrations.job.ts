@@ -5,8 +5,7 @@ import { scheduledPayload } from '../../platform/jobs/schedules.ts'
 import type { Logger } from '../../platform/observability/logger.ts'
 import { deleteObjectsJob } from '../voices/voices.ts'
 import * as attempts from './attempt-queries.ts'
-import type { Narrations } from './narrations.ts'
-import { produceNarrationJob } from './produce-narration.job.ts'
+import { produceNarrationJob, type EndAttempt } from './attempt-run.ts'
 import * as queries from './queries.ts'
 
 export const sweepNarrationsJob = defineJob({
@@ -24,7 +23,7 @@ export const createSweepNarrations = (deps: {
   clock: Clock
   logger: Logger
   enqueue: Jobs['enqueue']
-  narrations: Pick<Narrations, 'fail'>
+  narrations: { fail: EndAttempt }
 }): Job => {
   const { database, clock } = deps
 

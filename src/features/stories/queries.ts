@@ -54,7 +54,9 @@ export const findSeeds = async (db: Db): Promise<Map<string, { id: number; hash:
     .select(['id', 'seed_slug', 'seed_hash'])
     .where('seed_slug', 'is not', null)
     .execute()
-  return new Map(rows.map((row) => [row.seed_slug ?? '', { id: row.id, hash: row.seed_hash?.toString('hex') ?? null }]))
+  return new Map(
+    rows.map((row) => [row.seed_slug ?? '', { id: row.id, hash: row.seed_hash?.toString('hex') ?? null }]),
+  )
 }
 
 export interface SeedRow {
@@ -69,10 +71,21 @@ export interface SeedRow {
 
 /** Inserts or refreshes a built-in story; returns its id. */
 export const upsertSeed = async (tx: Tx, seed: SeedRow): Promise<number> => {
-  const text = { title: seed.title, author: seed.author, description: seed.description, content: seed.content }
+  const text = {
+    title: seed.title,
+    author: seed.author,
+    description: seed.description,
+    content: seed.content,
+  }
   const row = await tx
     .insertInto('stories')
-    .values({ ...text, position: seed.position, seed_slug: seed.slug, created_at: seed.now, updated_at: seed.now })
+    .values({
+      ...text,
+      position: seed.position,
+      seed_slug: seed.slug,
+      created_at: seed.now,
+      updated_at: seed.now,
+    })
     .onConflict((conflict) => conflict.column('seed_slug').doUpdateSet({ ...text, updated_at: seed.now }))
     .returning('id')
     .executeTakeFirstOrThrow()

@@ -26,11 +26,20 @@ const isPublic = { access: 'public' } as const
 const params = Type.Object({ id: Type.String() })
 const coverLinkSeconds = 3600
 
-const imageTypes: Record<string, string> = { jpg: 'image/jpeg', jpeg: 'image/jpeg', png: 'image/png', webp: 'image/webp' }
+const imageTypes: Record<string, string> = {
+  jpg: 'image/jpeg',
+  jpeg: 'image/jpeg',
+  png: 'image/png',
+  webp: 'image/webp',
+}
 
 /** The public story library (20 §2.1) and the price of one story (30 E3). */
 export const storyRoutes =
-  (deps: { db: Db; storage: ObjectStorage; priceOf: (text: string) => number }): FastifyPluginCallbackTypebox =>
+  (deps: {
+    db: Db
+    storage: ObjectStorage
+    priceOf: (text: string) => number
+  }): FastifyPluginCallbackTypebox =>
   (server, _options, done) => {
     const toJson = (story: Story): Static<typeof storySchema> => ({
       id: story.id,
@@ -55,7 +64,10 @@ export const storyRoutes =
       '/stories',
       {
         config: isPublic,
-        schema: { summary: 'All published stories', response: { 200: Type.Array(storySchema), ...errorResponses } },
+        schema: {
+          summary: 'All published stories',
+          response: { 200: Type.Array(storySchema), ...errorResponses },
+        },
       },
       async () => {
         try {
@@ -67,7 +79,10 @@ export const storyRoutes =
     )
     server.get(
       '/stories/:id',
-      { config: isPublic, schema: { summary: 'One story', params, response: { 200: storySchema, ...errorResponses } } },
+      {
+        config: isPublic,
+        schema: { summary: 'One story', params, response: { 200: storySchema, ...errorResponses } },
+      },
       async (request) => toJson(await published(request.params.id)),
     )
     server.get(
@@ -85,7 +100,11 @@ export const storyRoutes =
       '/stories/:id/cover',
       {
         config: isPublic,
-        schema: { summary: 'Redirect to the cover image', params, response: { 302: Type.Null(), ...errorResponses } },
+        schema: {
+          summary: 'Redirect to the cover image',
+          params,
+          response: { 302: Type.Null(), ...errorResponses },
+        },
       },
       async (request, reply) => {
         const id = parseId(request.params.id)

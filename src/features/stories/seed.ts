@@ -66,7 +66,11 @@ export const seedStories = async (deps: {
     const { slug, title, author, description, content } = file
     const id = await deps.database.transaction((tx) =>
       queries.upsertSeed(tx, {
-        ...{ slug, title, author, description, content },
+        slug,
+        title,
+        author,
+        description,
+        content,
         position: (index + 1) * 10,
         now: deps.clock.now(),
       }),

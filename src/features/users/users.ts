@@ -132,12 +132,19 @@ export const insertUser = async (
     })
     .returning('id')
     .executeTakeFirstOrThrow()
-  await tx.updateTable('users').set({ revenuecat_app_user_id: String(id) }).where('id', '=', id).execute()
+  await tx
+    .updateTable('users')
+    .set({ revenuecat_app_user_id: String(id) })
+    .where('id', '=', id)
+    .execute()
   return id
 }
 
 /** Trial, subscription and the right to generate at `now`. Points and the gate flag do not matter here. */
-export const accessOf = (user: User, now: Date): { trial: boolean; subscription: boolean; canGenerate: boolean } => {
+export const accessOf = (
+  user: User,
+  now: Date,
+): { trial: boolean; subscription: boolean; canGenerate: boolean } => {
   const trial = user.trialExpiresAt !== null && now < user.trialExpiresAt
   const subscription =
     user.subscriptionActive && user.subscriptionExpiresAt !== null && now < user.subscriptionExpiresAt

@@ -61,7 +61,8 @@ export const createCloneSlot = (deps: CloneDeps): Job => {
         })
       if (voice && outcome === 'sample_missing')
         await queries.moveVoiceState(tx, voice.id, ['recorded', 'ready', 'error'], 'needs_rerecord', {
-          ...{ errorCode: outcome, now },
+          errorCode: outcome,
+          now,
         })
       const event = {
         voiceId: voice?.id ?? null,
@@ -98,7 +99,10 @@ export const createCloneSlot = (deps: CloneDeps): Job => {
       await queries.stampLastUsed(tx, voice.id, now)
       await queries.moveVoiceState(tx, voice.id, ['error'], 'ready', { errorCode: null, now })
       await queries.insertSlotEvent(tx, {
-        ...{ voiceId: voice.id, userId: voice.userId, type: 'allocation_completed', now },
+        voiceId: voice.id,
+        userId: voice.userId,
+        type: 'allocation_completed',
+        now,
         reason: isAdopted ? 'adopted' : 'voice_ready',
         metadata: { external_voice_id: externalId },
       })
@@ -127,7 +131,9 @@ export const createCloneSlot = (deps: CloneDeps): Job => {
     const owner = newOwner()
     const slot = await database.transaction((tx) =>
       slotQueries.claimSlot(tx, slotId, {
-        ...{ owner, leaseSeconds, now: clock.now() },
+        owner,
+        leaseSeconds,
+        now: clock.now(),
         intentToken: (voiceId) => `${config.voicePrefix}${voiceId}-${slotId}`,
       }),
     )

@@ -31,7 +31,9 @@ export const createPrepareSample = (deps: { database: Database; clock: Clock; sa
         if (!(await queries.moveVoiceState(tx, voiceId, ['recorded'], to, { errorCode, now }))) return
         const isGood = to === 'ready'
         await queries.insertSlotEvent(tx, {
-          ...{ voiceId, userId: voice.userId, now },
+          voiceId,
+          userId: voice.userId,
+          now,
           type: isGood ? 'recording_processed' : 'recording_processing_failed',
           ...(isGood ? { reason: 'post_upload_metadata_refresh' } : {}),
           metadata: {

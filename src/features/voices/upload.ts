@@ -100,7 +100,9 @@ const readParts = async (
   if (!received) throw new AppError('upload_no_file')
   const { filename, ...file_ } = received
   return {
-    ...{ path: file, filename, ...file_ },
+    path: file,
+    filename,
+    ...file_,
     name: fields.get('name'),
     consent: fields.get('consent'),
     consentVersion: fields.get('consent_version'),

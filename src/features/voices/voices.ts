@@ -186,22 +186,40 @@ export const createVoices = (deps: {
         if ((await queries.countVoices(tx, userId)) >= deps.config.maxVoicesPerUser)
           throw new AppError('voice_limit')
         await queries.insertVoice(tx, {
-          ...{ id: voiceId, userId, now, provider: deps.config.provider, sha256: upload.sha256 },
+          id: voiceId,
+          userId,
+          now,
+          provider: deps.config.provider,
+          sha256: upload.sha256,
           name: name ?? `${userId}_MAIN`,
-          ...{ recordingKey: key, recordingSize: upload.size, recordingType: contentType },
+          recordingKey: key,
+          recordingSize: upload.size,
+          recordingType: contentType,
           durationSeconds: recording.durationSeconds,
           warnings: warningsOf(recording),
           filename: cleanFilename(upload.filename),
         })
         await queries.insertConsent(tx, {
-          ...{ voiceId, userId, now, sessionId: caller.sessionId, recordingSha256: upload.sha256 },
+          voiceId,
+          userId,
+          now,
+          sessionId: caller.sessionId,
+          recordingSha256: upload.sha256,
           basis: consent ? 'explicit' : 'registration_terms',
           textVersion: consent?.version ?? user.termsVersion,
           textSha256: consent?.sha256 ?? null,
         })
         await queries.insertSlotEvent(tx, {
-          ...{ voiceId, userId, type: 'recording_uploaded', reason: 'initial_recording_uploaded', now },
-          metadata: { key, size: upload.size, encryption: deps.config.isEncrypted ? 'AES256' : 'none' },
+          voiceId,
+          userId,
+          type: 'recording_uploaded',
+          reason: 'initial_recording_uploaded',
+          now,
+          metadata: {
+            key,
+            size: upload.size,
+            encryption: deps.config.isEncrypted ? 'AES256' : 'none',
+          },
         })
         return deps.enqueue(tx, prepareSampleJob, { voice_id: voiceId })
       })
@@ -236,8 +254,15 @@ export const createVoices = (deps: {
     await deps.slots.abandon(tx, voice, 'manual_voice_delete')
     const hadExternalId = (voice.slot?.externalId ?? null) !== null
     await queries.insertSlotEvent(tx, {
-      ...{ voiceId, userId, type: 'slot_evicted', reason: 'manual_voice_delete', now: clock.now() },
-      metadata: { voice_id: voiceId, had_external_id: hadExternalId },
+      voiceId,
+      userId,
+      type: 'slot_evicted',
+      reason: 'manual_voice_delete',
+      now: clock.now(),
+      metadata: {
+        voice_id: voiceId,
+        had_external_id: hadExternalId,
+      },
     })
     await queries.deleteVoiceRow(tx, voiceId)
     const all = [voice.recordingKey, voice.cloneSampleKey, ...keys].filter((key) => key !== null)

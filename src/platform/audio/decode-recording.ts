@@ -2,10 +2,11 @@ import decode, { type StreamDecoder } from 'audio-decode'
 import { createRecordingMeter, type RecordingMeasures } from './recording-meter.ts'
 import { streamableMp4 } from './mp4-boxes.ts'
 import { parseMp3 } from './mp3-frames.ts'
+import { UnreadableAudio, type PcmBlock } from './pcm-block.ts'
 import { resample } from './resample.ts'
 import { sniffAudio, type AudioType } from './sniff.ts'
 import { checkOgg, checkWebm } from './stream-containers.ts'
-import { readWav, UnreadableAudio, type PcmBlock } from './wav-reader.ts'
+import { readWav } from './wav-reader.ts'
 
 export interface DecodeRequest {
   bytes: Uint8Array

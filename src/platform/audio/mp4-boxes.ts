@@ -1,4 +1,4 @@
-import { UnreadableAudio } from './wav-reader.ts'
+import { UnreadableAudio } from './pcm-block.ts'
 
 interface Box {
   type: string

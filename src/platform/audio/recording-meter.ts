@@ -1,4 +1,4 @@
-import { UnreadableAudio, type PcmBlock } from './wav-reader.ts'
+import { UnreadableAudio, type PcmBlock } from './pcm-block.ts'
 
 export interface RecordingMeasures {
   durationSeconds: number

@@ -1,4 +1,4 @@
-import { UnreadableAudio } from './wav-reader.ts'
+import { UnreadableAudio } from './pcm-block.ts'
 
 /** Checks that Ogg pages (RFC 3533) tile the file and tells the codec of the first stream. Throws `UnreadableAudio`. */
 export const checkOgg = (bytes: Uint8Array): 'opus' | 'vorbis' => {

@@ -1,16 +1,4 @@
-export class UnreadableAudio extends Error {
-  constructor(reason: string) {
-    super(reason)
-    this.name = 'UnreadableAudio'
-  }
-}
-
-export interface PcmBlock {
-  /** −1…1, one array a channel, of equal length. */
-  channelData: Float32Array[]
-  /** Hertz. */
-  sampleRate: number
-}
+import { UnreadableAudio, type PcmBlock } from './pcm-block.ts'
 
 const blockFrames = 32_768
 const pcm = 1

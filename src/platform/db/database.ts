@@ -94,6 +94,9 @@ export const createDatabase = (options: DatabaseOptions): Database => {
     types,
   })
   pool.on('error', options.onIdleError)
+  // While a connection is lent out the pool does not listen: without this a restart of the server would end the process.
+  // Whoever holds the connection learns of it by the next statement.
+  pool.on('connect', (client) => client.on('error', () => undefined))
   const kysely = new Kysely<DB>({ dialect: new PostgresDialect({ pool }) })
 
   const transaction = async <T>(work: (tx: Tx) => Promise<T>): Promise<T> => {

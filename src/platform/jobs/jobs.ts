@@ -192,6 +192,7 @@ export const createJobs = async (options: JobsOptions): Promise<Jobs> => {
       logger.error({ ...fields, duration_ms: Date.now() - started, err: error }, 'job failed')
       options.onFailure?.(job.type.name, error)
       // pg-boss stores the error with the job row: only its class goes there, never texts or payloads.
+      // oxlint-disable-next-line preserve-caught-error
       throw new Error(error instanceof Error ? error.name : 'unknown failure')
     }
   }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Database } from '../db/database.ts'
+import type { Database, Db } from '../db/database.ts'
 import type { Logger } from './logger.ts'
 
 const beatMs = 10_000
@@ -37,4 +37,15 @@ export const startProcessHeartbeat = async (deps: {
         .catch(() => undefined)
     },
   }
+}
+
+/** Processes of a role (or of all roles in one) seen within the last 60 s. */
+export const countAlive = async (db: Db, role: string): Promise<number> => {
+  const rows = await db
+    .selectFrom('process_heartbeats')
+    .select('id')
+    .where('role', 'in', [role, 'all'])
+    .where('seen_at', '>', new Date(Date.now() - 60_000))
+    .execute()
+  return rows.length
 }
