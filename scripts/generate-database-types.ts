@@ -15,9 +15,15 @@ try {
   const output = path.join(directory, 'schema.ts')
   await promisify(execFile)(process.execPath, [
     path.join(import.meta.dirname, '../node_modules/kysely-codegen/dist/cli/bin.js'),
-    ...['--dialect', 'postgres', '--url', server.url, '--out-file', output, '--include-pattern', 'public.*'],
-    ...['--exclude-pattern', '*.schema_migrations', '--camel-case=false', '--log-level', 'error'],
-    ...['--numeric-parser', 'string', '--type-only-imports'],
+    '--dialect=postgres',
+    `--url=${server.url}`,
+    `--out-file=${output}`,
+    '--include-pattern=public.*',
+    '--exclude-pattern=*.schema_migrations',
+    '--camel-case=false',
+    '--log-level=error',
+    '--numeric-parser=string',
+    '--type-only-imports',
   ])
   const generated = (await readFile(output, 'utf8'))
     // The pool parses int8 into numbers (src/platform/db/database.ts).

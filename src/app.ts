@@ -7,7 +7,6 @@ import { deriveKeys } from './platform/crypto.ts'
 import { createDatabase, type Database } from './platform/db/database.ts'
 import { isMigrated, migrate } from './platform/db/migrations.ts'
 import { createSharedClock, type MovableClock } from './platform/db/shared-clock.ts'
-import { landingHeaders } from './platform/http/brand-page.ts'
 import { cachedCheck, registerHealth } from './platform/http/health.ts'
 import { registerPublicly, registerReference } from './platform/http/reference.ts'
 import { createHttpServer, type HttpServer } from './platform/http/server.ts'
@@ -249,7 +248,7 @@ export const buildApp = async (input: AppInput): Promise<App> => {
     scope.get('/icons/logo.png', (_request, reply) => reply.sendFile('icons/logo.png'))
     scope.get('/', (_request, reply) => {
       const page = startPage({ isDevelopment: config.environment !== 'production' })
-      return reply.headers(landingHeaders).type('text/html; charset=utf-8').send(page)
+      return reply.headers(page.headers).type('text/html; charset=utf-8').send(page.html)
     })
     if (store.files && !input.overrides?.storage)
       await scope.register(localFileRoutes, { storage: store.files, now: () => clock.now() })

@@ -154,13 +154,7 @@ export const startTestApp = async (
     assert.equal(login.status, 200, login.text)
     const { access_token: accessToken, refresh_token: refreshToken, user } = login.body
     return {
-      id: Number(
-        (
-          user as {
-            id: number
-          }
-        ).id,
-      ),
+      id: (user as { id: number }).id,
       email,
       password,
       accessToken: String(accessToken),

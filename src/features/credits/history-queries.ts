@@ -62,5 +62,5 @@ export const listTransactions = async (
       .execute(),
     filtered.select((eb) => eb.fn.countAll<number>().as('total')).executeTakeFirstOrThrow(),
   ])
-  return { items: rows.map(toTransaction), total: Number(count.total) }
+  return { items: rows.map(toTransaction), total: count.total }
 }

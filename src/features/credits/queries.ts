@@ -270,7 +270,7 @@ export const spendable = async (db: Db, userId: number, now: Date): Promise<numb
     .where('amount_remaining', '>', 0)
     .where((eb) => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', now)]))
     .executeTakeFirstOrThrow()
-  return Number(row.points)
+  return row.points
 }
 
 export const storeBalance = async (tx: Tx, userId: number, balance: number, now: Date): Promise<void> => {

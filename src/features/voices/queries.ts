@@ -132,7 +132,7 @@ export const countVoices = async (db: Db, userId: number): Promise<number> => {
     .select((eb) => eb.fn.countAll<number>().as('count'))
     .where('user_id', '=', userId)
     .executeTakeFirstOrThrow()
-  return Number(row.count)
+  return row.count
 }
 
 /** Voice of an external id: of a ready slot, or (`past`) of the history. */
@@ -164,7 +164,7 @@ export const reserveVoiceId = async (tx: Tx): Promise<number> => {
       eb.fn<number>('nextval', [eb.fn('pg_get_serial_sequence', [eb.val('voices'), eb.val('id')])]).as('id'),
     )
     .executeTakeFirstOrThrow()
-  return Number(row.id)
+  return row.id
 }
 
 export const insertVoice = async (

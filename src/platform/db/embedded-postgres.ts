@@ -190,22 +190,18 @@ const start = async (
   const { postgres } = await binaries()
   const { command } = await launcher()
   const log = await open(path.join(options.directory, 'server.log'), 'a')
-  const throwaway = ['-c', 'fsync=off', '-c', 'synchronous_commit=off', '-c', 'full_page_writes=off']
-  const [file, args] = command(postgres, [
-    ...[
-      '-D',
-      cluster,
-      '-p',
-      String(port),
-      '-c',
-      'listen_addresses=127.0.0.1',
-      '-c',
-      'unix_socket_directories=',
-    ],
-    ...['-c', `max_connections=${options.maxConnections ?? 100}`, '-c', 'shared_buffers=64MB'],
-    ...['-c', 'timezone=UTC', '-c', 'log_timezone=UTC', '-c', 'log_min_messages=warning'],
-    ...(options.isThrowaway ? throwaway : []),
-  ])
+  const settings = [
+    'listen_addresses=127.0.0.1',
+    'unix_socket_directories=',
+    `max_connections=${options.maxConnections ?? 100}`,
+    'shared_buffers=64MB',
+    'timezone=UTC',
+    'log_timezone=UTC',
+    'log_min_messages=warning',
+    ...(options.isThrowaway ? ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'] : []),
+  ]
+  const flags = settings.flatMap((setting) => ['-c', setting])
+  const [file, args] = command(postgres, ['-D', cluster, '-p', String(port), ...flags])
   // Detached: a Ctrl-C in the terminal must reach us alone, so that we can drain before the database goes.
   const child = spawn(file, args, { env: environment(), stdio: ['ignore', log.fd, log.fd], detached: true })
   child.unref()

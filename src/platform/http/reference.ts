@@ -48,6 +48,7 @@ export const registerReference = async (server: HttpServer): Promise<void> => {
         pageTitle: 'DawnoTemu API',
         withDefaultFonts: false,
         hideClientButton: true,
+        showDeveloperTools: 'never',
         telemetry: false,
         agent: { disabled: true },
       },
