@@ -1,0 +1,225 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { createLocalFiles } from '../src/providers/storage/local-files/local-files.ts'
+import { StorageUnavailable, type ObjectStorage } from '../src/providers/storage/storage.ts'
+import { startTestApp, until, type Account, type Answer, type TestApp } from './app.ts'
+import { createScriptedSpeech, type ScriptedSpeech } from './scripted-speech.ts'
+
+const paragraph =
+  'Na skraju lasu stał mały dom z zielonymi okiennicami. Mieszkała w nim Hania i jej kot Filemonek. ' +
+  'Pewnego wieczoru w oknie pojawiło się światełko, nieduże, drżące i zupełnie samo. Hania otworzyła okno. '
+
+/** About 2,600 code points: three parts, three points. */
+export const threePartText = Array.from({ length: 13 }, (_, at) => `${at + 1}. ${paragraph}`).join('\n\n')
+
+/** A storage whose single operations can be made to fail. */
+export interface FaultyStorage {
+  storage: ObjectStorage
+  /** Operations on keys that start with the prefix throw `StorageUnavailable` until `heal`. */
+  breakDown(operation: 'put' | 'head' | 'get', prefix: string): void
+  heal(): void
+}
+
+const createFaultyStorage = (directory: string): FaultyStorage => {
+  const files = createLocalFiles({
+    directory,
+    publicBaseUrl: 'http://127.0.0.1',
+    signingKey: Buffer.alloc(32, 7),
+    now: () => new Date(),
+  })
+  let broken: { operation: string; prefix: string }[] = []
+  const check = (operation: string, key: string): void => {
+    if (broken.some((fault) => fault.operation === operation && key.startsWith(fault.prefix)))
+      // A text with 404 in it must not pass for "absent" (V-L28).
+      throw new StorageUnavailable('gateway said 404 Not Found')
+  }
+  return {
+    storage: {
+      ...files,
+      put: async (key, ...rest) => (check('put', key), files.put(key, ...rest)),
+      head: async (key, ...rest) => (check('head', key), files.head(key, ...rest)),
+      get: async (key, ...rest) => (check('get', key), files.get(key, ...rest)),
+    },
+    breakDown: (operation, prefix) => {
+      broken.push({ operation, prefix })
+    },
+    heal: () => {
+      broken = []
+    },
+  }
+}
+
+export interface Scene {
+  app: TestApp
+  speech: ScriptedSpeech
+  faults: FaultyStorage
+  /** A published story; three parts long unless told otherwise. */
+  addStory(content?: string): Promise<number>
+  /** A voice with a stored recording, as after an upload; no provider knows it yet. */
+  addVoice(account: Account, own?: Partial<{ provider: string; state: string; recording_key: null }>): Promise<number>
+  /** A fresh account, voice and story. */
+  cast(): Promise<Cast>
+  ask(cast: Cast, headers?: Record<string, string>): Promise<Answer>
+  status(cast: Cast, id: unknown): Promise<Answer>
+  /** Waits for the narration of the cast to be `ready` or `error`; answers the status body. */
+  ended(cast: Cast, timeoutMs?: number): Promise<Record<string, unknown>>
+  balance(cast: Cast): Promise<number>
+  /** Ledger rows of the account, oldest first, without the initial grant. */
+  moves(cast: Cast): Promise<{ type: string; reason: string; amount: number }[]>
+  /** Moves the application clock and signs the accounts in again: access tokens live 15 minutes. */
+  advance(seconds: number, ...casts: Cast[]): Promise<void>
+  /** Newly queued jobs of this name count as being on their last try. */
+  lastTry(job: string): Promise<() => Promise<void>>
+  sql(text: string): Promise<void>
+  close(): Promise<void>
+}
+
+export interface Cast {
+  account: Account
+  voiceId: number
+  storyId: number
+}
+
+/** The real server with scripted speech and a storage that can fail. */
+export const startScene = async (
+  options: { env?: Record<string, string>; work?: boolean } = {},
+): Promise<Scene> => {
+  const speech = await createScriptedSpeech()
+  const directory = await mkdtemp(path.join(tmpdir(), 'dawnotemu-scene-'))
+  const faults = createFaultyStorage(directory)
+  const app = await startTestApp({
+    env: { INITIAL_CREDITS: '10', ...options.env },
+    overrides: { speechProviders: [speech.provider], storage: faults.storage },
+    ...(options.work === undefined ? {} : { work: options.work }),
+  })
+  const { database } = app.test
+  const sql: Scene['sql'] = async (text) => void (await database.pool.query(text))
+
+  const addStory: Scene['addStory'] = async (content = threePartText) =>
+    (
+      await database.transaction((tx) =>
+        tx
+          .insertInto('stories')
+          .values({ title: 'Światełko Hani', author: 'Zespół', content })
+          .returning('id')
+          .executeTakeFirstOrThrow(),
+      )
+    ).id
+
+  const addVoice: Scene['addVoice'] = async (account, own = {}) => {
+    const key = `voice_samples/${account.id}/voice_${randomUUID()}`
+    const bytes = new Uint8Array(4096).fill(1)
+    await faults.storage.put(`${key}.mp3`, bytes, { contentType: 'audio/mpeg' })
+    await faults.storage.put(`${key}.clone.mp3`, bytes, { contentType: 'audio/mpeg' })
+    const now = app.app.clock.now()
+    const row = await database.transaction((tx) =>
+      tx
+        .insertInto('voices')
+        .values({
+          user_id: account.id,
+          name: 'Mama',
+          provider: 'local',
+          state: 'ready',
+          recording_key: `${key}.mp3`,
+          recording_size: bytes.length,
+          recording_type: 'audio/mpeg',
+          recording_duration_seconds: 12,
+          recording_sha256: Buffer.alloc(32, 1),
+          clone_sample_key: `${key}.clone.mp3`,
+          created_at: now,
+          updated_at: now,
+          ...own,
+        })
+        .returning('id')
+        .executeTakeFirstOrThrow(),
+    )
+    return row.id
+  }
+
+  const cast: Scene['cast'] = async () => {
+    const account = await app.signUp()
+    return { account, voiceId: await addVoice(account), storyId: await addStory() }
+  }
+
+  const ask: Scene['ask'] = ({ account, voiceId, storyId }, headers = {}) =>
+    app.call('POST', `/voices/${voiceId}/stories/${storyId}/audio`, { token: account.accessToken, headers })
+
+  const status: Scene['status'] = ({ account }, id) =>
+    app.call('GET', `/audio/${String(id)}/status`, { token: account.accessToken })
+
+  const ended: Scene['ended'] = (given, timeoutMs = 20_000) =>
+    until(
+      async () => {
+        const row = await database.read
+          .selectFrom('narrations')
+          .select(['id', 'status'])
+          .where('voice_id', '=', given.voiceId)
+          .where('story_id', '=', given.storyId)
+          .executeTakeFirst()
+        if (row?.status !== 'ready' && row?.status !== 'error') return null
+        const answer = await status(given, row.id)
+        assert.equal(answer.status, 200, answer.text)
+        return answer.body
+      },
+      'the end of the narration',
+      timeoutMs,
+    )
+
+  const moves: Scene['moves'] = async ({ account }) => {
+    const rows = await database.read
+      .selectFrom('credit_transactions')
+      .select(['type', 'reason', 'amount'])
+      .where('user_id', '=', account.id)
+      .where('type', 'in', ['debit', 'refund'])
+      .orderBy('id')
+      .execute()
+    return rows.map(({ type, reason, amount }) => ({ type, reason: String(reason), amount }))
+  }
+
+  const balance: Scene['balance'] = async ({ account }) =>
+    Number((await app.call('GET', '/me/credits', { token: account.accessToken })).body['balance'])
+
+  const advance: Scene['advance'] = async (seconds, ...casts) => {
+    assert.equal((await app.call('POST', '/dev/clock', { json: { advance_seconds: seconds } })).status, 200)
+    for (const { account } of casts) {
+      const { email, password } = account
+      const login = await app.call('POST', '/auth/login', { json: { email, password } })
+      account.accessToken = String(login.body['access_token'])
+    }
+  }
+
+  const lastTry: Scene['lastTry'] = async (job) => {
+    const name = `last_try_${job.replaceAll(/\W/g, '_')}`
+    await sql(`
+      create function ${name}() returns trigger language plpgsql as
+        $$ begin new.retry_count := new.retry_limit; return new; end $$;
+      create trigger ${name} before insert on pgboss.job
+        for each row when (new.name = '${job}') execute function ${name}()`)
+    return () => sql(`drop function ${name} cascade`)
+  }
+
+  return {
+    app,
+    speech,
+    faults,
+    addStory,
+    addVoice,
+    cast,
+    ask,
+    status,
+    ended,
+    balance,
+    moves,
+    advance,
+    lastTry,
+    sql,
+    close: async () => {
+      speech.reset()
+      await app.close()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
