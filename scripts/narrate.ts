@@ -43,7 +43,10 @@ if (options.server !== undefined && !isStoryId)
 if (options.server !== undefined && (options.email === undefined || !options['password-stdin']))
   usage('--server needs --email and --password-stdin')
 
+let shown = ''
 const progress = (line: string): void => {
+  if (line === shown) return
+  shown = line
   if (process.stderr.isTTY) process.stderr.write(`\r\u001B[K${line}`)
   else process.stderr.write(`${line}\n`)
 }

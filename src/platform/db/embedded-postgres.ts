@@ -62,7 +62,10 @@ const launcher = async (): Promise<Launcher> => {
   if (uid === null || gid === null)
     throw new Error('cannot find or make the system user "postgres"; set DATABASE_URL')
   const drop = ['--reuid', String(uid), '--regid', String(gid), '--clear-groups']
+  // Without the secure bit access(2), by which initdb finds its sibling program, would ignore the capability.
   const keep = [
+    '--securebits',
+    '+no_setuid_fixup',
     '--inh-caps',
     '+dac_override,+dac_read_search',
     '--ambient-caps',
@@ -130,7 +133,9 @@ const initialise = async (
     await run(file, args, { env: environment() })
   } catch (cause) {
     await rm(cluster, { recursive: true, force: true })
-    throw new Error('the embedded PostgreSQL could not be initialised', { cause })
+    const detail =
+      cause instanceof Error && 'stderr' in cause ? `: ${String(cause.stderr).trim().slice(-500)}` : ''
+    throw new Error(`the embedded PostgreSQL could not be initialised${detail}`, { cause })
   }
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { PgBoss, type ConstructorOptions } from 'pg-boss'
 import type { Static, TSchema } from 'typebox'
 import { Value } from 'typebox/value'
@@ -157,13 +158,23 @@ export const createJobs = async (options: JobsOptions): Promise<Jobs> => {
   await boss.start()
 
   const enqueue: Jobs['enqueue'] = async (tx, type, payload, own = {}) => {
-    const id = await boss.send(type.name, Value.Parse(type.payload, payload) as object, {
-      db: { executeSql: (text, values) => executeRaw(tx, text, values) },
+    const data = Value.Parse(type.payload, payload) as object
+    const settings = {
+      db: { executeSql: (text: string, values?: unknown[]) => executeRaw(tx, text, values) },
       ...(own.startAfterSeconds === undefined ? {} : { startAfter: own.startAfterSeconds }),
-      ...(own.singletonKey === undefined ? {} : { singletonKey: own.singletonKey }),
-    })
-    if (id === null) throw new Error(`job ${type.name} was not queued`)
-    return id
+    }
+    if (own.singletonKey === undefined) {
+      const id = await boss.send(type.name, data, settings)
+      if (id === null) throw new Error(`job ${type.name} was not queued`)
+      return id
+    }
+    // `send` takes a key and, in a queue of the standard policy, ignores it; `upsert` finds the waiting job or makes
+    // it. It finds neither when the waiting job of another transaction is claimed between its two looks.
+    for (let tries = 1; tries <= 3; tries += 1) {
+      const { jobs } = await boss.upsert(type.name, data, { ...settings, singletonKey: own.singletonKey })
+      if (jobs[0] !== undefined) return jobs[0]
+    }
+    throw new Error(`job ${type.name} was not queued`)
   }
 
   const find: Jobs['find'] = async (type, id) => {
@@ -197,26 +208,30 @@ export const createJobs = async (options: JobsOptions): Promise<Jobs> => {
     }
   }
 
+  /** One place where runs of a job happen one after another. */
+  const workOn = async (job: Job): Promise<void> => {
+    let worker = ''
+    const settings = { pollingIntervalSeconds: 2, notifyPollingIntervalSeconds: 2 }
+    worker = await boss.work<object>(job.type.name, settings, async (claims) => {
+      for (const claim of claims) {
+        const run = withContext({ job_id: claim.id }, () => runOne(job, claim))
+        const settled = run.catch(() => undefined)
+        running.add(settled)
+        try {
+          await run
+        } finally {
+          running.delete(settled)
+          // Without this a worker sleeps until the next poll after each job, however many are waiting.
+          boss.notifyWorker(worker)
+        }
+      }
+    })
+  }
+
   const work = async (jobs: readonly Job[]): Promise<void> => {
     for (const job of jobs) {
-      const workers = Math.max(1, Math.min(job.type.concurrency ?? 2, options.concurrency))
-      const settings = {
-        localConcurrency: workers,
-        pollingIntervalSeconds: 2,
-        notifyPollingIntervalSeconds: 10,
-      }
-      await boss.work<object>(job.type.name, settings, async (claims) => {
-        for (const claim of claims) {
-          const run = withContext({ job_id: claim.id }, () => runOne(job, claim))
-          const settled = run.catch(() => undefined)
-          running.add(settled)
-          try {
-            await run
-          } finally {
-            running.delete(settled)
-          }
-        }
-      })
+      const places = Math.max(1, Math.min(job.type.concurrency ?? 2, options.concurrency))
+      for (let place = 0; place < places; place += 1) await workOn(job)
     }
   }
 
@@ -228,7 +243,8 @@ export const createJobs = async (options: JobsOptions): Promise<Jobs> => {
     )
     await boss.stop({ graceful: true, close: true, timeout: Math.max(1000, timeoutSeconds * 1000) })
     clearTimeout(timer)
-    await Promise.all(running)
+    // What has not heard the abort by now is left behind: its job was given to the others above.
+    await Promise.race([Promise.all(running), sleep(1000, undefined, { ref: false })])
   }
 
   return { enqueue, find, work, stop }
