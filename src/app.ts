@@ -48,6 +48,8 @@ export interface AppOverrides {
   speechProviders?: readonly SpeechProvider[]
   emailTransport?: EmailTransport
   clock?: Clock
+  /** Called before any route exists: hooks added later would not reach the routes. */
+  onHttpServer?: (server: HttpServer) => void
 }
 
 export interface AppInput {
@@ -220,6 +222,7 @@ export const buildApp = async (input: AppInput): Promise<App> => {
     isProduction: config.environment === 'production',
     authenticate: ({ authorization }) => auth.authenticate(authorization),
   })
+  input.overrides?.onHttpServer?.(http)
   const taskStatus = voiceFeature.createTaskStatus({ database, find: jobs.find })
   const priceOf = (text: string): number => credits.priceOf(text)
   await http.register(authRoutes({ auth }))

@@ -99,7 +99,7 @@ const run = async (): Promise<void> => {
   if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`)
   else
     for (const [name, value] of Object.entries(report))
-      process.stdout.write(`${name}=${JSON.stringify(value)}\n`)
+      process.stdout.write(`${name}=${typeof value === 'string' ? value : JSON.stringify(value)}\n`)
 }
 
 run().catch((error: unknown) => {

@@ -35,7 +35,10 @@ describe('from a recording to a narrated story', () => {
     storyId = row.id
     account = await app.signUp()
   })
-  after(() => app.close())
+  after(async () => {
+    assert.ok(app.checkedAnswers() > 50, 'answers were compared with the OpenAPI document')
+    await app.close()
+  })
 
   test('an upload is checked, stored and listed', async () => {
     const form = recordingForm(await speakRecording())

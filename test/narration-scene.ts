@@ -59,7 +59,10 @@ export interface Scene {
   /** A published story; three parts long unless told otherwise. */
   addStory(content?: string): Promise<number>
   /** A voice with a stored recording, as after an upload; no provider knows it yet. */
-  addVoice(account: Account, own?: Partial<{ provider: string; state: string; recording_key: null }>): Promise<number>
+  addVoice(
+    account: Account,
+    own?: Partial<{ provider: string; state: string; recording_key: null }>,
+  ): Promise<number>
   /** A fresh account, voice and story. */
   cast(): Promise<Cast>
   ask(cast: Cast, headers?: Record<string, string>): Promise<Answer>

@@ -23,11 +23,7 @@ export interface ScriptedSpeech {
 }
 
 export const speechError = (kind: SpeechErrorKind, retryAfterSeconds?: number): SpeechError =>
-  new SpeechError(
-    kind,
-    `scripted ${kind}`,
-    retryAfterSeconds === undefined ? {} : { retryAfterSeconds },
-  )
+  new SpeechError(kind, `scripted ${kind}`, retryAfterSeconds === undefined ? {} : { retryAfterSeconds })
 
 /** A hum long enough to pass for any part of some 300 to 2,500 letters. */
 const hum = (): Promise<Uint8Array> => {

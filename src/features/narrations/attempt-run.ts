@@ -42,11 +42,15 @@ export interface ProduceDeps {
   config: { speechLimitSeconds: number; warmHoldSeconds: number }
 }
 
-/** The voice's remote voice is gone, or its slot was given up: the attempt waits for a new one. */
+/** The slot was given up, or the provider no longer knows the voice: the attempt waits for a new one. */
 export class SlotGone extends Error {
-  constructor() {
+  /** What the provider disowned; null when only the slot has changed, which uses up no reallocation. */
+  readonly lostExternalId: string | null
+
+  constructor(lostExternalId: string | null = null) {
     super('the voice has no ready slot')
     this.name = 'SlotGone'
+    this.lostExternalId = lostExternalId
   }
 }
 

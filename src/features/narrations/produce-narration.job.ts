@@ -1,12 +1,12 @@
 import { handleJob, JobHandedBack, type Job } from '../../platform/jobs/jobs.ts'
 import { SpeechError } from '../../providers/speech/speech.ts'
 import { StorageUnavailable } from '../../providers/storage/storage.ts'
-import { findVoice, holdLease, leaseSeconds, newOwner, type Voice } from '../voices/voices.ts'
+import { findVoice, holdLease, leaseSeconds, lockVoice, newOwner } from '../voices/voices.ts'
 import * as attempts from './attempt-queries.ts'
 import * as leases from './attempt-lease-queries.ts'
 import type { Attempt } from './attempt-queries.ts'
 import { createAssembler } from './assemble.ts'
-import { produceNarrationJob, SlotGone, type ProduceDeps } from './attempt-run.ts'
+import { produceNarrationJob, RunOver, SlotGone, type ProduceDeps } from './attempt-run.ts'
 import type { Outcome } from './outcomes.ts'
 import * as queries from './queries.ts'
 import { createSpeaker } from './speak-attempt.ts'
@@ -45,15 +45,21 @@ export const createProduceNarration = (deps: ProduceDeps): Job => {
     )
   }
 
-  /** waiting or speaking without a ready slot: asks for one and leaves; the slot's owner starts this job again. */
+  /**
+   * waiting or speaking without a ready slot: asks for one and leaves; the slot's owner starts this job again. A slot
+   * whose voice the provider has lost is given up first, so that the voice is made anew for the same debit.
+   */
   const waitForSlot = (
     attempt: Attempt,
-    voice: Voice,
+    voiceId: number,
     owner: string,
-    lost: boolean,
+    lostExternalId: string | null,
   ): Promise<'waiting' | 'spent'> =>
     database.transaction(async (tx) => {
-      const reallocations = attempt.reallocations + (lost ? 1 : 0)
+      const voice = await lockVoice(tx, voiceId)
+      if (!voice) return 'waiting'
+      if (lostExternalId !== null) await slots.lose(tx, voice, lostExternalId)
+      const reallocations = attempt.reallocations + (lostExternalId === null ? 0 : 1)
       if (reallocations > maxReallocations) return 'spent'
       const moved = await leases.moveStage(tx, attempt.id, owner, ['waiting', 'speaking'], {
         to: 'waiting',
@@ -62,8 +68,9 @@ export const createProduceNarration = (deps: ProduceDeps): Job => {
       if (!moved) return 'waiting'
       await queries.setNarrationStatus(tx, attempt.narrationId, 'pending', null, clock.now())
       await leases.giveAttemptBack(tx, attempt.id, owner)
+      const current = await findVoice(tx, voiceId)
       // The slot may have become ready since it was looked at; then this job simply runs again.
-      if ((await slots.step(tx, voice)) === 'ready')
+      if (current && (await slots.step(tx, current)) === 'ready')
         await deps.enqueue(tx, produceNarrationJob, { attempt_id: attempt.id }, { startAfterSeconds: 1 })
       return 'waiting'
     })
@@ -91,7 +98,7 @@ export const createProduceNarration = (deps: ProduceDeps): Job => {
     if (!narration || !voice) return
     if (attempt.stage !== 'assembling') {
       if (voice.slot?.state !== 'ready') {
-        if ((await waitForSlot(attempt, voice, owner, false)) === 'spent')
+        if ((await waitForSlot(attempt, voice.id, owner, null)) === 'spent')
           await end(attempt, owner, 'synthesis_failed')
         return
       }
@@ -100,7 +107,7 @@ export const createProduceNarration = (deps: ProduceDeps): Job => {
         await speaker.speakAll({ attempt, narration, voice, owner }, signal)
       } catch (error) {
         if (!(error instanceof SlotGone)) throw error
-        if ((await waitForSlot(attempt, voice, owner, true)) === 'spent')
+        if ((await waitForSlot(attempt, voice.id, owner, error.lostExternalId)) === 'spent')
           await end(attempt, owner, 'synthesis_failed')
         return
       }
@@ -134,7 +141,7 @@ export const createProduceNarration = (deps: ProduceDeps): Job => {
         throw new JobHandedBack()
       }
       // The lease is someone else's, or the voice was deleted meanwhile: nothing of this run counts.
-      if (lease.signal.aborted && !signal.aborted) return
+      if (error instanceof RunOver || (lease.signal.aborted && !signal.aborted)) return
       const isFinal = error instanceof SpeechError || retryCount >= produceNarrationJob.retryLimit
       if (!isFinal) {
         await giveBack()

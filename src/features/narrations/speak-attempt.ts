@@ -43,12 +43,18 @@ export const createSpeaker = (deps: ProduceDeps) => {
     const externalId = voice.slot?.externalId
     if (!voice.slot || !externalId) throw new SlotGone()
     const slotId = voice.slot.id
-    const until = new Date(clock.now().getTime() + partHoldMs)
-    if (!(await database.transaction((tx) => extendSlotHold(tx, slotId, externalId, until))))
-      throw new SlotGone()
-    const spoken = await speakPart(provider, { externalId, part }, signal).catch((error: unknown) => {
-      throw error instanceof SpeechError && error.kind === 'voice_gone' ? new SlotGone() : error
-    })
+    // Before each call, retries included: the attempt, its voice and the slot still stand, and stay held.
+    const beforeCall = () =>
+      database.transaction(async (tx) => {
+        const until = new Date(clock.now().getTime() + partHoldMs)
+        if (!(await leases.isStillOurs(tx, attempt.id, owner))) throw new RunOver()
+        if (!(await extendSlotHold(tx, slotId, externalId, until))) throw new SlotGone()
+      })
+    const spoken = await speakPart(provider, { externalId, part, beforeCall }, signal).catch(
+      (error: unknown) => {
+        throw error instanceof SpeechError && error.kind === 'voice_gone' ? new SlotGone(externalId) : error
+      },
+    )
     const objectKey = `narration_parts/${narration.id}/${part.renderKey}.mp3`
     await storage.put(objectKey, spoken.audio, { contentType: 'audio/mpeg' }, signal)
     const isRecorded = await database.transaction(async (tx) => {

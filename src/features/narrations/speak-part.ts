@@ -68,7 +68,7 @@ const throttleWaitMs = (error: SpeechError, round: number): number =>
  */
 export const speakPart = async (
   provider: SpeechProvider,
-  request: { externalId: string; part: TextPart },
+  request: { externalId: string; part: TextPart; beforeCall?: () => Promise<void> },
   signal: AbortSignal,
 ): Promise<CheckedPart> => {
   const { part, externalId } = request
@@ -77,6 +77,7 @@ export const speakPart = async (
   let suspect: CheckedPart | null = null
   for (;;) {
     signal.throwIfAborted()
+    await request.beforeCall?.()
     try {
       const call = { externalId, text: part.text, before: part.before, after: part.after }
       const checked = checkPart(await provider.speak(call, signal), part.text)

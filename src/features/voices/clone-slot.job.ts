@@ -18,6 +18,14 @@ import {
 
 const cloneDeadlineMs = 120_000
 
+/** Another run holds the slot now, or it is gone: what this run was about to record must not count. */
+class SlotLeaseLost extends Error {
+  constructor() {
+    super('the slot is held by another run')
+    this.name = 'SlotLeaseLost'
+  }
+}
+
 export interface CloneDeps {
   database: Database
   clock: Clock
@@ -52,7 +60,7 @@ export const createCloneSlot = (deps: CloneDeps): Job => {
       // Lock order: user and voice before the slot.
       const voice = await queries.findVoice(tx, slot.voiceId)
       if (voice) await deps.onFailed(tx, voice.id, outcome)
-      if (!(await slotQueries.dropSlot(tx, slot.id, owner))) return
+      if (!(await slotQueries.dropSlot(tx, slot.id, owner))) throw new SlotLeaseLost()
       const now = clock.now()
       if (voice && outcome === 'voice_rejected')
         await queries.moveVoiceState(tx, voice.id, ['recorded', 'ready'], 'error', {
@@ -75,6 +83,12 @@ export const createCloneSlot = (deps: CloneDeps): Job => {
         reason: outcome === 'sample_missing' ? outcome : 'voice_service_error',
       })
     })
+
+  const failUnlessLost = async (...end: Parameters<typeof fail>): Promise<void> => {
+    await fail(...end).catch((error: unknown) => {
+      if (!(error instanceof SlotLeaseLost)) throw error
+    })
+  }
 
   const record = (slot: slotQueries.ClaimedSlot, owner: string, externalId: string, isAdopted: boolean) =>
     database.transaction(async (tx) => {
@@ -155,10 +169,11 @@ export const createCloneSlot = (deps: CloneDeps): Job => {
       if (result === 'sample_missing') await fail(slot, owner, 'sample_missing')
       else await record(slot, owner, result.externalId, result.isAdopted)
     } catch (error) {
+      if (error instanceof SlotLeaseLost || (lease.signal.aborted && !signal.aborted)) return
       if (error instanceof SpeechError && error.kind === 'rejected')
-        return await fail(slot, owner, 'voice_rejected')
+        return await failUnlessLost(slot, owner, 'voice_rejected')
       if (retryCount >= cloneSlotJob.retryLimit && !(error instanceof JobHandedBack))
-        await fail(slot, owner, 'allocation_failed')
+        await failUnlessLost(slot, owner, 'allocation_failed')
       else await give(slotId, owner)
       throw error
     } finally {

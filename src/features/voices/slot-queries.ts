@@ -170,6 +170,17 @@ export const dropSlot = async (tx: Tx, slotId: number, owner: string | null): Pr
   return result.numDeletedRows > 0n
 }
 
+/** A ready slot goes only while it names this remote voice: a newer one is left alone. */
+export const dropReadySlot = async (tx: Tx, voiceId: number, externalId: string): Promise<boolean> => {
+  const result = await tx
+    .deleteFrom('voice_slots')
+    .where('voice_id', '=', voiceId)
+    .where('external_id', '=', externalId)
+    .where('state', '=', 'ready')
+    .executeTakeFirst()
+  return result.numDeletedRows > 0n
+}
+
 /** A surplus remote voice of ours that no slot holds: kept until the provider confirms its removal. */
 export const insertTombstone = async (
   tx: Tx,

@@ -74,6 +74,8 @@ export interface Slots {
    * voice; takes the provider row last.
    */
   step(tx: Tx, voice: queries.Voice): Promise<SlotStep>
+  /** The provider no longer knows this remote voice: its slot goes. The caller's transaction holds the voice. */
+  lose(tx: Tx, voice: queries.Voice, externalId: string): Promise<void>
   /** The voice is deleted: its places are given up, remote voices are removed by a job. */
   abandon(tx: Tx, voice: queries.Voice, reason: string): Promise<void>
   /** Work without a live worker gets one again. */
@@ -108,6 +110,13 @@ export const createSlots = (deps: {
     return 'allocating'
   }
 
+  const lose: Slots['lose'] = async (tx, voice, externalId) => {
+    await slotQueries.lockProvider(tx, voice.provider)
+    if (!(await slotQueries.dropReadySlot(tx, voice.id, externalId))) return
+    const event = { voiceId: voice.id, userId: voice.userId, type: 'slot_lost', reason: 'voice_gone' }
+    await queries.insertSlotEvent(tx, { ...event, now: clock.now() })
+  }
+
   const abandon: Slots['abandon'] = async (tx, voice, reason) => {
     const now = clock.now()
     await slotQueries.lockProvider(tx, voice.provider)
@@ -126,7 +135,7 @@ export const createSlots = (deps: {
     return stale.length
   }
 
-  return { step, abandon, sweep }
+  return { step, lose, abandon, sweep }
 }
 
 /** The provider that a stored name stands for. */

@@ -83,7 +83,10 @@ test('a serialisation failure (40001) is repeated until both transactions are th
     })
   await Promise.all([add(1, 2), add(2, 1)])
   assert.equal(runs, 3)
-  assert.deepEqual((await values()).sort(), [1, 2])
+  assert.deepEqual(
+    (await values()).toSorted((a, b) => Number(a) - Number(b)),
+    [1, 2],
+  )
 })
 
 test('a conflict that never ends is given up after five runs, with its own error', async () => {

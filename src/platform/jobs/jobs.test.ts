@@ -17,7 +17,8 @@ import {
 
 const payload = Type.Object({ number: Type.Integer() })
 const base = { payload, retryLimit: 1, retryDelaySeconds: 0, limitSeconds: 120 }
-const jobType = (name: string, own: Partial<JobType<typeof payload>> = {}) => defineJob({ ...base, ...own, name })
+const jobType = (name: string, own: Partial<JobType<typeof payload>> = {}) =>
+  defineJob({ ...base, ...own, name })
 
 const types = {
   commit: jobType('test.commit'),
@@ -38,8 +39,14 @@ const types = {
 let bench: TestDatabase
 const logger = recordingLogger()
 const options = (own: { concurrency?: number; onFailure?: (name: string, error: unknown) => void } = {}) => ({
-  ...{ databaseUrl: bench.url, types: Object.values(types), logger, concurrency: 5 },
-  ...{ applicationName: 'test-jobs', ...own },
+  databaseUrl: bench.url,
+  types: Object.values(types),
+  logger,
+  concurrency: 5,
+  ...{
+    applicationName: 'test-jobs',
+    ...own,
+  },
 })
 
 /** Queues without working: what a web process does. */
@@ -56,8 +63,11 @@ after(async () => {
 // A test that expects logged errors takes them out of the list itself.
 afterEach(() => assert.deepEqual(logger.lines, []))
 
-const enqueue = (type: JobType<typeof payload>, number: number, own?: { startAfterSeconds?: number; singletonKey?: string }) =>
-  bench.database.transaction((tx) => web.enqueue(tx, type, { number }, own))
+const enqueue = (
+  type: JobType<typeof payload>,
+  number: number,
+  own?: { startAfterSeconds?: number; singletonKey?: string },
+) => bench.database.transaction((tx) => web.enqueue(tx, type, { number }, own))
 
 const rowsOf = async (name: string) =>
   (
@@ -67,7 +77,11 @@ const rowsOf = async (name: string) =>
     )
   ).rows
 
-const eventually = async (isSo: () => boolean | Promise<boolean>, what: string, timeoutMs = 20_000): Promise<void> => {
+const eventually = async (
+  isSo: () => boolean | Promise<boolean>,
+  what: string,
+  timeoutMs = 20_000,
+): Promise<void> => {
   const deadline = Date.now() + timeoutMs
   while (!(await isSo())) {
     if (Date.now() > deadline) throw new Error(`gave up waiting for ${what}`)
@@ -83,7 +97,8 @@ const signalOf = <T>() => {
 }
 
 test('making the queues twice changes nothing', async () => {
-  const read = () => bench.database.pool.query('select name, retry_limit, dead_letter from pgboss.queue order by name')
+  const read = () =>
+    bench.database.pool.query('select name, retry_limit, dead_letter from pgboss.queue order by name')
   const before = (await read()).rows
   await migrateJobs(options())
   assert.deepEqual((await read()).rows, before)
@@ -211,7 +226,11 @@ test('two workers share 200 jobs, and each runs exactly once', async () => {
         ]),
       ),
     )
-    await eventually(async () => (await rowsOf(types.many.name)).every((row) => row.state === 'completed'), 'all jobs', 60_000)
+    await eventually(
+      async () => (await rowsOf(types.many.name)).every((row) => row.state === 'completed'),
+      'all jobs',
+      60_000,
+    )
     assert.deepEqual(
       runs.sort((a, b) => a - b),
       Array.from({ length: 200 }, (_, number) => number),
@@ -235,7 +254,9 @@ test('one waiting job a key: a second one is the first; other keys and no key ar
 })
 
 test('one waiting job a key, when several transactions ask at once', async () => {
-  const ids = await Promise.all(Array.from({ length: 6 }, () => enqueue(types.singleRace, 1, { singletonKey: 'a' })))
+  const ids = await Promise.all(
+    Array.from({ length: 6 }, () => enqueue(types.singleRace, 1, { singletonKey: 'a' })),
+  )
   assert.equal(new Set(ids).size, 1)
   assert.equal((await rowsOf(types.singleRace.name)).length, 1)
 })
@@ -275,7 +296,9 @@ for (const [title, type, answer] of [
     await worker.work([
       handleJob(type, async (_payload, { signal }) => {
         running.resolve()
-        await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+        await new Promise<void>((resolve) =>
+          signal.addEventListener('abort', () => resolve(), { once: true }),
+        )
         throw answer(signal.reason)
       }),
     ])

@@ -244,7 +244,7 @@ export const createJobs = async (options: JobsOptions): Promise<Jobs> => {
     await boss.stop({ graceful: true, close: true, timeout: Math.max(1000, timeoutSeconds * 1000) })
     clearTimeout(timer)
     // What has not heard the abort by now is left behind: its job was given to the others above.
-    await Promise.race([Promise.all(running), sleep(1000, undefined, { ref: false })])
+    if (running.size > 0) await Promise.race([Promise.all(running), sleep(1000)])
   }
 
   return { enqueue, find, work, stop }
