@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import type { Account, Answer, TestApp } from './app.ts'
+import { freePort, type Account, type Answer, type TestApp } from './app.ts'
 
 export const newAddress = (): string => `rodzic-${randomBytes(6).toString('hex')}@example.test`
 export const newPassword = (): string => `zielony kubek ${randomBytes(6).toString('hex')}`
@@ -61,6 +61,28 @@ export const plantConfirmToken = async (app: TestApp, userId: number, address: s
 export const advanceClock = async (app: TestApp, seconds: number): Promise<void> => {
   const moved = await app.call('POST', '/dev/clock', { json: { advance_seconds: seconds } })
   assert.equal(moved.status, 200, moved.text)
+}
+
+const dropConnections = `select pg_terminate_backend(pid) from pg_stat_activity
+  where datname = $1 and application_name like 'dawnotemu-%'`
+
+/** Drops every connection of the server under test to its database. */
+export const dropServerConnections = async (app: TestApp): Promise<void> => {
+  await rows(app, dropConnections, [new URL(app.databaseUrl).pathname.slice(1)])
+}
+
+/** Runs `work` while nothing listens where the server under test looks for its database. */
+export const withoutDatabase = async (app: TestApp, work: () => Promise<void>): Promise<void> => {
+  const { options } = app.app.database.pool
+  const refusing = new URL(app.databaseUrl)
+  refusing.port = String(await freePort())
+  options.connectionString = refusing.href
+  try {
+    await dropServerConnections(app)
+    await work()
+  } finally {
+    options.connectionString = app.databaseUrl
+  }
 }
 
 /** Every row of every table as text, except the tables named. */

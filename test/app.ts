@@ -34,6 +34,8 @@ export interface TestApp {
   url: string
   dataDir: string
   databaseUrl: string
+  /** The variables of the server, for further processes of it. */
+  env: Record<string, string>
   test: TestDatabase
   /** Warnings and errors so far; `close` fails on errors that `expectErrors` did not announce. */
   lines: LoggedLine[]
@@ -174,6 +176,7 @@ export const startTestApp = async (
     url,
     dataDir,
     databaseUrl: test.url,
+    env,
     test,
     call,
     signUp,

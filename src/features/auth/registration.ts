@@ -1,11 +1,19 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../../platform/clock.ts'
 import { mailToken, sha256 } from '../../platform/crypto.ts'
-import { violatedConstraint, type Database, type Tx } from '../../platform/db/database.ts'
+import { violatedConstraint, type Database, type Db, type Tx } from '../../platform/db/database.ts'
 import { AppError } from '../../platform/errors.ts'
 import type { Credits } from '../credits/credits.ts'
 import type { Mail } from '../mail/mail.ts'
-import { findUserByEmail, insertUser, isEmail, lockUser, normaliseEmail } from '../users/users.ts'
+import {
+  findUser,
+  findUserByEmail,
+  insertUser,
+  isEmail,
+  lockUser,
+  normaliseEmail,
+  type User,
+} from '../users/users.ts'
 import type { Passwords } from './passwords.ts'
 import * as mailTokens from './mail-token-queries.ts'
 import * as queries from './queries.ts'
@@ -154,44 +162,52 @@ export const createRegistration = (deps: {
     }
   }
 
-  const find = async (token: string): Promise<mailTokens.MailToken | null> =>
-    tokenForm.test(token) ? mailTokens.findMailToken(database.read, 'confirm', sha256(token)) : null
-
-  const isLinkLive: Registration['isLinkLive'] = async (token) => {
-    const row = await find(token)
-    return row !== null && row.voidedAt === null && row.expiresAt > clock.now()
+  const find = async (db: Db, token: string): Promise<mailTokens.MailToken | null> => {
+    const row = tokenForm.test(token) ? await mailTokens.findMailToken(db, 'confirm', sha256(token)) : null
+    return row && row.voidedAt === null && row.expiresAt > clock.now() ? row : null
   }
 
-  const apply = async (tx: Tx, row: mailTokens.MailToken): Promise<ConfirmOutcome> => {
+  // A link confirms only the address it was sent to, and nothing once the account is on its way out.
+  const isFor = (user: User | null, row: mailTokens.MailToken): user is User =>
+    user !== null &&
+    user.status !== 'deleted' &&
+    user.status !== 'deleting' &&
+    row.address !== null &&
+    (user.email === row.address || user.pendingEmail === row.address)
+
+  const isLinkLive: Registration['isLinkLive'] = async (token) => {
+    const row = await find(database.read, token)
+    return row !== null && isFor(await findUser(database.read, row.userId), row)
+  }
+
+  const apply = async (tx: Tx, userId: number, token: string): Promise<ConfirmOutcome> => {
     const now = clock.now()
-    const user = await lockUser(tx, row.userId)
-    if (!user || user.status === 'deleted' || user.status === 'deleting') return 'invalid'
-    if (user.email !== null && user.email === row.address) {
-      if (user.emailConfirmed)
-        return row.usedAt === null && !(await mailTokens.consumeMailToken(tx, row.id, now))
-          ? 'invalid'
-          : 'confirmed'
-      if (!(await mailTokens.consumeMailToken(tx, row.id, now))) return 'invalid'
+    const user = await lockUser(tx, userId)
+    // Read under the account's lock: a second press of the button waits here until the first has committed.
+    const row = await find(tx, token)
+    if (!row?.address || !isFor(user, row)) return 'invalid'
+    const isFirst = await mailTokens.consumeMailToken(tx, row.id, now)
+    if (user.email === row.address) {
+      if (user.emailConfirmed) return 'confirmed'
+      if (!isFirst) return 'invalid'
       await mailTokens.confirmOwnAddress(tx, user.id, now)
       await queries.insertAuthEvent(tx, { userId: user.id, kind: 'email_confirmed', now })
-      await mail.queue(tx, { kind: 'verified', userId: user.id, recipient: user.email })
+      await mail.queue(tx, { kind: 'verified', userId: user.id, recipient: row.address })
       return 'confirmed'
     }
-    if (row.address === null || user.pendingEmail !== row.address) return 'invalid'
-    const former = user.email
-    if (!(await mailTokens.consumeMailToken(tx, row.id, now))) return 'invalid'
+    if (!isFirst) return 'invalid'
     await mailTokens.adoptPendingAddress(tx, user.id, row.address, now)
     await queries.insertAuthEvent(tx, { userId: user.id, kind: 'email_change_confirmed', now })
-    if (former !== null)
-      await mail.queue(tx, { kind: 'email_change_done', userId: user.id, recipient: former })
+    if (user.email !== null)
+      await mail.queue(tx, { kind: 'email_change_done', userId: user.id, recipient: user.email })
     return 'confirmed'
   }
 
   const confirm: Registration['confirm'] = async (token) => {
-    const row = await find(token)
-    if (!row || row.voidedAt !== null || row.expiresAt <= clock.now()) return 'invalid'
+    const row = await find(database.read, token)
+    if (!row) return 'invalid'
     try {
-      return await database.transaction((tx) => apply(tx, row))
+      return await database.transaction((tx) => apply(tx, row.userId, token))
     } catch (error) {
       if (violatedConstraint(error) !== 'uq_users_email') throw error
       // Another account took the address meanwhile: the change is dropped.

@@ -33,6 +33,8 @@ const sources: readonly LotSource[] = ['event', 'monthly', 'referral', 'add_on',
 const users = 2
 const narrations = 3
 
+// Coarse times, so that the clock often stands at the very moment a lot expires.
+const hours = (most: number) => fc.integer({ min: 1, max: most }).map((count) => count * 6)
 const user = fc.nat({ max: users - 1 })
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -40,17 +42,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('grant' as const),
       user,
-      amount: fc.integer({
-        min: 1,
-        max: 12,
-      }),
+      amount: fc.integer({ min: 1, max: 12 }),
       source: fc.constantFrom(...sources),
-      expiresInHours: fc.option(
-        fc.integer({
-          min: 1,
-          max: 60,
-        }),
-      ),
+      expiresInHours: fc.option(hours(8)),
       key: fc.option(fc.nat({ max: 2 }), { freq: 2 }),
     }),
   },
@@ -59,17 +53,14 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('debit' as const),
       user,
-      amount: fc.integer({
-        min: 1,
-        max: 15,
-      }),
+      amount: fc.integer({ min: 1, max: 15 }),
       narration: fc.nat({ max: narrations - 1 }),
     }),
   },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('refund' as const), debit: fc.nat({ max: 9 }) }) },
   {
     weight: 2,
-    arbitrary: fc.record({ kind: fc.constant('wait' as const), hours: fc.integer({ min: 1, max: 200 }) }),
+    arbitrary: fc.record({ kind: fc.constant('wait' as const), hours: hours(30) }),
   },
 )
 const priority = fc.oneof(fc.constant(defaultPriority), fc.shuffledSubarray([...sources]))
@@ -299,11 +290,13 @@ test('property: histories of grants, debits, refunds and time', async () => {
       for (const next of steps) {
         const rows = accounts.map((account) => account.rows)
         await play(accounts, credits, order, next)
+        // A grant or a debit is looked at in its own account; that the other one stood still shows in the steps after.
         for (const [index, account] of accounts.entries())
-          await compare(account, account.rows !== rows[index])
+          if (!('user' in next) || next.user === index) await compare(account, account.rows !== rows[index])
         if (next.kind === 'debit' && accounts.every((account, index) => account.rows === rows[index]))
           refusals += 1
       }
+      for (const account of accounts) await compare(account, false)
       refunds += sum(accounts.map((account) => account.debits.filter((entry) => !entry.isOpen).length))
     }),
     { numRuns: runs },

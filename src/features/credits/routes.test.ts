@@ -108,13 +108,11 @@ test('the summary of a new account, key by key', async () => {
       amount: 10,
       reason: 'initial_grant',
       status: 'applied',
-      ...{
-        audio_story_id: null,
-        story_id: null,
-        metadata: {},
-        created_at: '',
-        updated_at: '',
-      },
+      audio_story_id: null,
+      story_id: null,
+      metadata: {},
+      created_at: '',
+      updated_at: '',
     },
   )
   assert.deepEqual(

@@ -6,7 +6,7 @@ import { errorResponses } from '../../platform/http/errors.ts'
 import { callerOf, queryValue } from '../../platform/http/request-values.ts'
 import type { ObjectStorage } from '../../providers/storage/storage.ts'
 import { currentConsentText } from './consent-text.ts'
-import { withUpload } from './upload.ts'
+import { withUpload, type UploadPace } from './upload.ts'
 import {
   allocationStatus,
   externalIdOf,
@@ -38,6 +38,8 @@ export const voiceRoutes =
     storage: ObjectStorage
     uploadDirectory: string
     taskStatus: TaskStatusReader
+    /** Default: 120 s in all, no pause of 30 s. */
+    uploadPace?: UploadPace
   }): FastifyPluginAsyncTypebox =>
   async (server) => {
     const { voices, storage } = deps
@@ -117,8 +119,11 @@ export const voiceRoutes =
           request.raw.once('close', () => {
             if (!request.raw.complete) gone.abort(new Error('the client went away'))
           })
-          const { voice, taskId } = await withUpload(request, deps.uploadDirectory, (upload) =>
-            voices.create(caller, upload, gone.signal),
+          const { voice, taskId } = await withUpload(
+            request,
+            deps.uploadDirectory,
+            (upload) => voices.create(caller, upload, gone.signal),
+            deps.uploadPace,
           )
           return reply.code(201).send({
             id: voice.id,

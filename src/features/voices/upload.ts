@@ -10,8 +10,12 @@ import type { ReceivedUpload } from './voices.ts'
 
 const maxFileBytes = 25 * 1024 * 1024
 const maxFieldBytes = 64 * 1024
-const totalMs = 120_000
-const pauseMs = 30_000
+/** How long a body may take in all, and how long it may pause, in ms. */
+export interface UploadPace {
+  totalMs: number
+  pauseMs: number
+}
+const defaultPace: UploadPace = { totalMs: 120_000, pauseMs: 30_000 }
 const headBytes = 64 * 1024
 
 const parserRefusals: Record<string, 'upload_malformed' | 'upload_too_large'> = {
@@ -50,8 +54,11 @@ const createMeter = (): Meter => {
   return { transform, result: () => ({ size, sha256: hash.digest(), head: Buffer.concat(heads) }) }
 }
 
-/** Refuses a body that takes longer than 120 s in all or pauses for 30 s. */
-const watchPace = (source: Readable): { signal: AbortSignal; end: () => void } => {
+/** Refuses a body that takes longer or pauses longer than the pace allows. */
+const watchPace = (
+  source: Readable,
+  { totalMs, pauseMs }: UploadPace,
+): { signal: AbortSignal; end: () => void } => {
   const late = new AbortController()
   const abort = (): void => late.abort(new AppError('upload_timeout'))
   const total = setTimeout(abort, totalMs)
@@ -127,13 +134,14 @@ export const withUpload = async <T>(
   request: FastifyRequest,
   directory: string,
   work: (upload: ReceivedUpload) => Promise<T>,
+  limits: UploadPace = defaultPace,
 ): Promise<T> => {
   if (!request.isMultipart()) throw new AppError('upload_no_file')
   const announced = Number(request.headers['content-length'] ?? 0)
   if (announced > maxFileBytes + maxFieldBytes) throw new AppError('upload_too_large')
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const file = path.join(directory, `upload-${randomUUID()}`)
-  const pace = watchPace(request.raw)
+  const pace = watchPace(request.raw, limits)
   try {
     let upload: ReceivedUpload
     try {

@@ -43,10 +43,8 @@ const options = (own: { concurrency?: number; onFailure?: (name: string, error: 
   types: Object.values(types),
   logger,
   concurrency: 5,
-  ...{
-    applicationName: 'test-jobs',
-    ...own,
-  },
+  applicationName: 'test-jobs',
+  ...own,
 })
 
 /** Queues without working: what a web process does. */
