@@ -64,7 +64,11 @@ describe('register, in the order of its rows', () => {
     `${'a'.repeat(250)}@c.pl`,
   ])
     test(`3 before 4: ${JSON.stringify(email.slice(0, 20))} is not an address`, async () => {
-      assertRefused(await register({ email, password: 'a', password_confirm: 'b' }), 400, 'Invalid email format')
+      assertRefused(
+        await register({ email, password: 'a', password_confirm: 'b' }),
+        400,
+        'Invalid email format',
+      )
     })
 
   test('3: 254 characters are an address, 255 are not', async () => {
@@ -118,7 +122,9 @@ describe('register, in the order of its rows', () => {
 
   test('8: ten registrations of one address at once: one 201, nine 409', async () => {
     const email = scene.newAddress()
-    const answers = await Promise.all(Array.from({ length: 10 }, () => register(scene.registration({ email }))))
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, () => register(scene.registration({ email }))),
+    )
     assert.deepEqual(answers.map(({ status }) => status).sort(), [201, ...Array<number>(9).fill(409)])
     for (const answer of answers.filter(({ status }) => status === 409))
       assertRefused(answer, 409, 'Email already registered')
@@ -204,7 +210,13 @@ describe('creating an account', () => {
     )
     assert.equal(user?.email, stored)
     await scene.setUser(app, user.id, 'email_confirmed = true')
-    for (const email of [stored, stored.toUpperCase(), ` ${stored}`, `${stored}\t`, stored.normalize('NFD')]) {
+    for (const email of [
+      stored,
+      stored.toUpperCase(),
+      ` ${stored}`,
+      `${stored}\t`,
+      stored.normalize('NFD'),
+    ]) {
       assertRefused(await register({ ...json, email }), 409, 'Email already registered')
       assert.equal((await scene.login(app, { email, password })).status, 200)
     }
@@ -283,7 +295,10 @@ describe('login, in the order of its rows', () => {
 
   test('only the unconfirmed one says "confirm"', async () => {
     const { id, ...account } = await scene.createAccount(app)
-    const texts = [await scene.login(app, { ...account, password: 'x' }), await scene.login(app, { email: 'x', password: '' })]
+    const texts = [
+      await scene.login(app, { ...account, password: 'x' }),
+      await scene.login(app, { email: 'x', password: '' }),
+    ]
     for (const status of ['deactivated', 'deleting', 'pending']) {
       await scene.setUser(app, id, `status = '${status}'`)
       texts.push(await scene.login(app, account))
@@ -318,13 +333,20 @@ describe('login, in the order of its rows', () => {
       'select client_name, user_agent, ip_prefix from sessions where user_id = $1 order by id desc limit 2',
       [account.id],
     )
-    assert.deepEqual(found.map(({ client_name: name }) => name), ['Telefon mamy', 'DawnoTemu'])
+    assert.deepEqual(
+      found.map(({ client_name: name }) => name),
+      ['Telefon mamy', 'DawnoTemu'],
+    )
     for (const { user_agent: agent, ip_prefix: prefix } of found) {
       assert.equal(agent.length, 256)
       assert.equal(prefix, '127.0.0.0/24')
     }
     const long = { ...named, client_name: 'x'.repeat(65) }
-    assertRefused(await app.call('POST', '/auth/login', { json: long }), 400, 'Invalid value for client_name.')
+    assertRefused(
+      await app.call('POST', '/auth/login', { json: long }),
+      400,
+      'Invalid value for client_name.',
+    )
   })
 })
 

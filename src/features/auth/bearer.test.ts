@@ -75,9 +75,14 @@ test('1: no token, other schemes, more or less than two parts', async () => {
   const { accessToken } = account
   const headers: (Record<string, string> | undefined)[] = [
     undefined,
-    ...['', 'Bearer', accessToken, `Basic ${accessToken}`, `Bearer ${accessToken} x`, `Bearer, ${accessToken}`].map(
-      (authorization) => ({ authorization }),
-    ),
+    ...[
+      '',
+      'Bearer',
+      accessToken,
+      `Basic ${accessToken}`,
+      `Bearer ${accessToken} x`,
+      `Bearer, ${accessToken}`,
+    ].map((authorization) => ({ authorization })),
   ]
   for (const own of headers)
     scene.assertRefused(
@@ -111,7 +116,10 @@ const forgeries: [name: string, make: () => string][] = [
   ['claims that are no object', () => sign('claims')],
   ['claims that are a list', () => sign([])],
   ['null claims', () => sign(null)],
-  ['signature of other claims', () => sign(claims()).replace(/\.[^.]+\./, `.${encode(claims({ sub: '1' }))}.`)],
+  [
+    'signature of other claims',
+    () => sign(claims()).replace(/\.[^.]+\./, `.${encode(claims({ sub: '1' }))}.`),
+  ],
   ['iat 31 s ahead', () => sign(claims({ iat: seconds() + 40, exp: seconds() + 900 }))],
   ['a refresh token', () => account.refreshToken],
   ...['sub', 'sid', 'type', 'iat', 'exp', 'jti'].map((name): [string, () => string] => [
@@ -232,7 +240,9 @@ test('7 before 8, and 8: an unconfirmed address', async () => {
   await scene.setUser(app, own.id, 'email_confirmed = false')
   const text = 'Please confirm your email address before accessing this resource'
   scene.assertRefused(await me(own.accessToken), 403, text)
-  await scene.rows(app, "update sessions set ended_at = now(), end_reason = 'logout' where user_id = $1", [own.id])
+  await scene.rows(app, "update sessions set ended_at = now(), end_reason = 'logout' where user_id = $1", [
+    own.id,
+  ])
   scene.assertRefused(await me(own.accessToken), 401, over)
 })
 

@@ -47,7 +47,12 @@ test('the mail goes to the registered address, with the path that stays', async 
 
 test('GET and HEAD show the page and change nothing, however often and whatever else they accept', async () => {
   const { id, path } = await register()
-  for (const accept of ['text/html', '*/*', 'text/html, application/json', 'application/json, text/html;q=0.1'])
+  for (const accept of [
+    'text/html',
+    '*/*',
+    'text/html, application/json',
+    'application/json, text/html;q=0.1',
+  ])
     for (const method of ['GET', 'HEAD']) {
       const answer = await app.call(method, path, { headers: { accept } })
       assert.equal(answer.status, 200)
@@ -87,7 +92,10 @@ test('a form posted by a browser confirms', async () => {
 test('POST twice at once: 200 and 200, one mail', async () => {
   const { id, path } = await register()
   const answers = await Promise.all(Array.from({ length: 5 }, () => app.call('POST', path)))
-  assert.deepEqual(answers.map(({ status }) => status), Array<number>(5).fill(200))
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    Array<number>(5).fill(200),
+  )
   assert.equal(await mails(id, 'verified'), 1)
 })
 
@@ -137,7 +145,16 @@ test('an unknown, malformed, long or foreign token is a dead link', async () => 
   const { path, id } = await register()
   const token = path.split('/').at(-1) ?? ''
   const altered = (token.startsWith('A') ? 'B' : 'A') + token.slice(1)
-  for (const bad of [altered, token.slice(1), `${token}A`, 'x', '%00', '%F0%9F%A6%8A', "'--", 'a'.repeat(512)])
+  for (const bad of [
+    altered,
+    token.slice(1),
+    `${token}A`,
+    'x',
+    '%00',
+    '%F0%9F%A6%8A',
+    "'--",
+    'a'.repeat(512),
+  ])
     await assertDead(`/auth/confirm-email/${bad}`)
   await scene.rows(
     app,
@@ -239,9 +256,11 @@ test('landing pages carry exactly the headers of their secret address', async ()
 test('a link lives 24 h by the application’s clock, a used one answers the same 200 within them', async () => {
   const [live, used, late] = [await register(), await register(), await register()]
   assert.equal((await app.call('POST', used.path)).status, 200)
-  await scene.rows(app, "update mail_tokens set expires_at = expires_at + interval '1 day' where user_id = $1", [
-    late.id,
-  ])
+  await scene.rows(
+    app,
+    "update mail_tokens set expires_at = expires_at + interval '1 day' where user_id = $1",
+    [late.id],
+  )
   await advanceAlmostADay()
   assert.equal((await app.call('GET', live.path)).status, 200)
   assert.equal((await app.call('POST', used.path)).status, 200)

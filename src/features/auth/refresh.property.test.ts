@@ -91,7 +91,8 @@ const isOver = (session: Session): boolean => clock.now().getTime() >= Math.min(
 const presentToModel = (session: Session, token: Token): string | null => {
   if (isOver(session)) return 'Refresh token has expired. Please log in again.'
   if (session.hasReuse) return 'Session is no longer valid. Please log in again.'
-  const isLive = token === session.head || (token.parent === session.head && !token.wasPresented && !token.isDead)
+  const isLive =
+    token === session.head || (token.parent === session.head && !token.wasPresented && !token.isDead)
   if (!isLive) {
     session.hasReuse = true
     return 'Session is no longer valid. Please log in again.'
@@ -182,7 +183,9 @@ test('a history of the login’s token alone, gaps under 7 days, never gets a re
       for (const wait of waits) {
         if (clock.now().getTime() + wait >= end) return
         clock.advance(wait)
-        const answer = await app.call('POST', '/auth/refresh', { json: { refresh_token: account.refreshToken } })
+        const answer = await app.call('POST', '/auth/refresh', {
+          json: { refresh_token: account.refreshToken },
+        })
         assert.equal(answer.status, 200, answer.text)
       }
     }),

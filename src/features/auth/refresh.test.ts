@@ -185,7 +185,10 @@ describe('scenarios', () => {
   test('F2: twenty at once', async () => {
     const account = await scene.createAccount(app)
     const answers = await Promise.all(Array.from({ length: 20 }, () => present(account.refreshToken)))
-    assert.deepEqual(answers.map(({ status }) => status), Array<number>(20).fill(200))
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      Array<number>(20).fill(200),
+    )
     const tokens = (name: string) => answers.map(({ body }) => String(body[name]))
     assert.equal(new Set(tokens('refresh_token')).size, 20)
     for (const token of tokens('access_token')) assert.equal(await isSignedIn(token), true)

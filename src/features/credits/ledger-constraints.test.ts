@@ -401,9 +401,12 @@ test('a real race for the open debit of a narration: the second waits and is ref
     await rival.query(row)
     await rival.query(`update credit_lots set amount_remaining = amount_remaining - 1 where id = ${lotId}`)
     await rival.query(allocation(lastTransaction, lotId, -1))
-    const second = commit(row)
+    const second = assert.rejects(
+      commit(row),
+      (error: unknown) => violatedConstraint(error) === 'uq_credit_tx_open_debit',
+    )
     await rival.query('commit')
-    await assert.rejects(second, (error: unknown) => violatedConstraint(error) === 'uq_credit_tx_open_debit')
+    await second
   } finally {
     await rival.end()
   }

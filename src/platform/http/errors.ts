@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import { isConnectionFault } from '../db/database.ts'
 import { AppError, wireCodes } from '../errors.ts'
 import type { Logger } from '../observability/logger.ts'
 
@@ -76,7 +77,8 @@ export const createErrorHandler =
   (logger: Logger) =>
   async (error: FastifyError | AppError, request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const known = error instanceof AppError ? error : fromFramework(error)
-    const refusal = known ?? new AppError('internal', { cause: error })
+    const refusal =
+      known ?? new AppError(isConnectionFault(error) ? 'unavailable' : 'internal', { cause: error })
     if (refusal.status >= 500)
       logger.error({ err: refusal.details.cause ?? error, code: refusal.code }, 'request failed')
     const { status, body, headers } = describeError(refusal, request.id)

@@ -6,6 +6,7 @@ import fastify, { type FastifyBaseLogger, type FastifyInstance, type RawServerDe
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AppError } from '../errors.ts'
 import { withContext, type Logger } from '../observability/logger.ts'
+import { answerBrokenRequest, bareHeaders } from './broken-request.ts'
 import { installJsonParser, normaliseFields } from './body.ts'
 import { clientAddress } from './client-address.ts'
 import { corsHeaders, createOriginMatcher, preflightHeaders } from './cors.ts'
@@ -45,6 +46,11 @@ const timeouts = { requestTimeout: 125_000, connectionTimeout: 70_000, keepAlive
 const bodyLimitBytes = 64 * 1024
 const requestIdForm = /^[A-Za-z0-9-]{8,64}$/
 
+const hasEmptyParameter = (params: unknown): boolean =>
+  typeof params === 'object' &&
+  params !== null &&
+  Object.entries(params).some(([name, value]) => name !== '*' && value === '')
+
 /** The HTTP server without routes: errors, ids, headers, CORS, authentication by default, OpenAPI collection. */
 export const createHttpServer = async (options: HttpServerOptions): Promise<HttpServer> => {
   const { logger } = options
@@ -64,7 +70,10 @@ export const createHttpServer = async (options: HttpServerOptions): Promise<Http
     ajv: {
       customOptions: { coerceTypes: false, removeAdditional: false, allErrors: false, useDefaults: false },
     },
+    clientErrorHandler: answerBrokenRequest,
+    // A path that cannot be decoded: Fastify runs no hook for it.
     frameworkErrors: (error, request, reply) => {
+      reply.headers({ ...bareHeaders, 'x-request-id': request.id })
       void createErrorHandler(logger)(error, request, reply)
     },
     return503OnClosing: false,
@@ -110,7 +119,10 @@ export const createHttpServer = async (options: HttpServerOptions): Promise<Http
   })
 
   server.addHook('onRequest', async (request) => {
-    if (request.is404 || request.routeOptions.config.access === 'public') return
+    if (request.is404) return
+    // `/stories/` matches `/stories/:id` with an empty id, but a trailing slash names nothing.
+    if (hasEmptyParameter(request.params)) throw new AppError('not_found')
+    if (request.routeOptions.config.access === 'public') return
     request.caller = await options.authenticate({ authorization: request.headers.authorization })
   })
   server.addHook('preValidation', (request, _reply, done) => {
