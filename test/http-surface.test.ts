@@ -79,9 +79,20 @@ describe('paths and methods', () => {
       assert.equal(typeof body['error'], 'string')
     })
 
-  for (const id of ['0', '-1', '01', '1.0', '1e3', 'abc', '2147483648', '99999999999999999999', ' 1', '%00'])
+  for (const id of ['0', '-1', '01', '1.0', '1e3', 'abc', '2147483648', '99999999999999999999', ' 1'])
     test(`the path id ${id} is 404`, async () => {
       assertRefused(await app.call('GET', `/stories/${id}`), 404, 'Story not found')
+    })
+
+  for (const path of [
+    '/stories/%00',
+    '/stories/1%00',
+    '/voices/a%00b',
+    '/auth/confirm-email/%00',
+    '/files/a%00',
+  ])
+    test(`${path} names nothing: 404`, async () => {
+      assertRefused(await app.call('GET', path, { token: account.accessToken }), 404, 'Not found')
     })
 
   for (const path of ['/stories', '/health/live', '/openapi.json', '/icons/logo.png', '/docs/', '/'])

@@ -9,7 +9,7 @@ import { manualClock } from '../../../test/ledger-fixtures.ts'
 const clock = manualClock()
 const minute = 60_000
 const day = 86_400_000
-const seed = Date.now() & 0x7fffffff
+const seed = Number(process.env['TEST_SEED']) || Date.now() & 0x7fffffff
 
 let app: TestApp
 before(async () => {

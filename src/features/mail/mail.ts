@@ -50,6 +50,13 @@ const linkPaths: Record<string, string> = {
   reset: '/auth/reset-password/',
 }
 
+/** A provider's words may repeat the message or its address: only kind and error code may reach the log. */
+const withoutContent = (error: EmailError, transport: string): EmailError => {
+  const { cause } = error
+  const code = cause instanceof Error && 'code' in cause ? ` (${String(cause.code).slice(0, 40)})` : ''
+  return new EmailError(error.kind, `${transport} did not take the message${code}`)
+}
+
 /** Sends one queued mail; the row's compare-and-set and the stable message id make a second run harmless. */
 export const createSendMail = (deps: {
   database: Database
@@ -84,7 +91,7 @@ export const createSendMail = (deps: {
       const failure = error instanceof EmailError ? error.kind : 'transient'
       if (failure === 'rejected') return await finish('failed', failure)
       await database.transaction((tx) => queries.noteFailure(tx, emailId, failure))
-      throw error
+      throw error instanceof EmailError ? withoutContent(error, transport.name) : error
     }
     await finish('sent', null)
   })

@@ -46,10 +46,15 @@ const timeouts = { requestTimeout: 125_000, connectionTimeout: 70_000, keepAlive
 const bodyLimitBytes = 64 * 1024
 const requestIdForm = /^[A-Za-z0-9-]{8,64}$/
 
-const hasEmptyParameter = (params: unknown): boolean =>
+/** An empty or unstorable (NUL, unpaired surrogate) path parameter: no resource can have it. */
+const hasImpossibleParameter = (params: unknown): boolean =>
   typeof params === 'object' &&
   params !== null &&
-  Object.entries(params).some(([name, value]) => name !== '*' && value === '')
+  Object.entries(params).some(
+    ([name, value]: [string, unknown]) =>
+      typeof value === 'string' &&
+      ((value === '' && name !== '*') || value.includes('\0') || !value.isWellFormed()),
+  )
 
 /** The HTTP server without routes: errors, ids, headers, CORS, authentication by default, OpenAPI collection. */
 export const createHttpServer = async (options: HttpServerOptions): Promise<HttpServer> => {
@@ -121,7 +126,7 @@ export const createHttpServer = async (options: HttpServerOptions): Promise<Http
   server.addHook('onRequest', async (request) => {
     if (request.is404) return
     // `/stories/` matches `/stories/:id` with an empty id, but a trailing slash names nothing.
-    if (hasEmptyParameter(request.params)) throw new AppError('not_found')
+    if (hasImpossibleParameter(request.params)) throw new AppError('not_found')
     if (request.routeOptions.config.access === 'public') return
     request.caller = await options.authenticate({ authorization: request.headers.authorization })
   })
