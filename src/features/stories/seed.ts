@@ -5,6 +5,7 @@ import type { Clock } from '../../platform/clock.ts'
 import type { Database } from '../../platform/db/database.ts'
 import type { ObjectStorage } from '../../providers/storage/storage.ts'
 import * as queries from './queries.ts'
+import { renderCovers } from './render-covers.ts'
 
 export interface StoryFile {
   slug: string
@@ -42,16 +43,6 @@ const readSeeds = async (directory: string) => {
   )
 }
 
-/** 1024 px JPEG of a drawn cover: sRGB, opaque, no metadata. */
-const renderCover = async (svg: Buffer): Promise<Buffer> => {
-  const { default: sharp } = await import('sharp')
-  return sharp(svg, { density: 96, limitInputPixels: 4_000_000 })
-    .resize(1024, 1024, { fit: 'cover' })
-    .flatten({ background: '#ffffff' })
-    .jpeg({ quality: 85, mozjpeg: true })
-    .toBuffer()
-}
-
 /** Puts the built-in stories of `content/` into the library; files already seeded in this form are skipped. */
 export const seedStories = async (deps: {
   database: Database
@@ -60,9 +51,13 @@ export const seedStories = async (deps: {
   directory: string
 }): Promise<{ seeded: number; total: number }> => {
   const [files, known] = await Promise.all([readSeeds(deps.directory), queries.findSeeds(deps.database.read)])
-  let seeded = 0
-  for (const [index, file] of files.entries()) {
-    if (known.get(file.slug)?.hash === file.hash.toString('hex')) continue
+  const changed = files.flatMap((file, index) =>
+    known.get(file.slug)?.hash === file.hash.toString('hex') ? [] : [{ file, position: (index + 1) * 10 }],
+  )
+  const images = await renderCovers(changed.map(({ file }) => file.cover))
+  for (const [index, { file, position }] of changed.entries()) {
+    const image = images[index]
+    if (!image) throw new Error('stories: a cover is missing')
     const { slug, title, author, description, content } = file
     const id = await deps.database.transaction((tx) =>
       queries.upsertSeed(tx, {
@@ -71,16 +66,14 @@ export const seedStories = async (deps: {
         author,
         description,
         content,
-        position: (index + 1) * 10,
+        position,
         now: deps.clock.now(),
       }),
     )
-    const image = await renderCover(file.cover)
     const digest = createHash('sha256').update(image).digest('hex').slice(0, 8)
     const key = `stories/covers/story_${id}_cover_${digest}.jpg`
     await deps.storage.put(key, image, { contentType: 'image/jpeg' })
     await deps.database.transaction((tx) => queries.finishSeed(tx, id, key, file.hash))
-    seeded += 1
   }
-  return { seeded, total: files.length }
+  return { seeded: changed.length, total: files.length }
 }

@@ -1,5 +1,4 @@
-import scalar from '@scalar/fastify-api-reference'
-import type { FastifyInstance } from 'fastify'
+import fastify, { type FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import type { HttpServer } from './server.ts'
 
@@ -36,22 +35,39 @@ export const registerReference = async (server: HttpServer): Promise<void> => {
     { config: { access: 'public' }, schema: { summary: 'This document', response: { 200: Type.Any() } } },
     () => server.swagger(),
   )
-  await registerPublicly(server, async (scope) => {
-    scope.addHook('onSend', (_request, reply, payload, next) => {
-      reply.header('content-security-policy', referencePolicy)
-      next(null, payload)
-    })
-    await scope.register(scalar, {
-      routePrefix: '/docs',
-      configuration: {
-        url: '/openapi.json',
-        pageTitle: 'DawnoTemu API',
-        withDefaultFonts: false,
-        hideClientButton: true,
-        showDeveloperTools: 'never',
-        telemetry: false,
-        agent: { disabled: true },
-      },
-    })
+  // The page's script is a 5 MB text in its package: it is loaded when somebody first asks for the page.
+  let pages: Promise<FastifyInstance> | null = null
+  await registerPublicly(server, (scope) => {
+    for (const url of ['/docs', '/docs/*'])
+      scope.get(url, async (request, reply) => {
+        pages ??= createReferencePages()
+        const answer = await (await pages).inject({ method: 'GET', url: request.url })
+        const type = answer.headers['content-type']
+        const location = answer.headers['location']
+        if (typeof location === 'string') reply.header('location', location)
+        return reply
+          .code(answer.statusCode)
+          .header('content-security-policy', referencePolicy)
+          .type(typeof type === 'string' ? type : 'text/plain')
+          .send(answer.rawPayload)
+      })
   })
+}
+
+const createReferencePages = async (): Promise<FastifyInstance> => {
+  const { default: scalar } = await import('@scalar/fastify-api-reference')
+  const pages = fastify()
+  await pages.register(scalar, {
+    routePrefix: '/docs',
+    configuration: {
+      url: '/openapi.json',
+      pageTitle: 'DawnoTemu API',
+      withDefaultFonts: false,
+      hideClientButton: true,
+      showDeveloperTools: 'never',
+      telemetry: false,
+      agent: { disabled: true },
+    },
+  })
+  return pages
 }
