@@ -7,7 +7,7 @@ import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import { loadavg, tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { freePort } from '../test/app.ts'
+import { freePort } from '../src/platform/free-port.ts'
 import { recordingForm, speakRecording } from '../test/recordings.ts'
 
 const dataDir = await mkdtemp(path.join(tmpdir(), 'dawnotemu-bench-'))

@@ -19,7 +19,7 @@ import type { SpeechProvider } from './providers/speech/speech.ts'
 import { localFileRoutes } from './providers/storage/local-files/file-routes.ts'
 import type { ObjectStorage } from './providers/storage/storage.ts'
 import { authRoutes, createAuth, createPasswords, type Auth } from './features/auth/auth.ts'
-import { createCredits, creditRoutes } from './features/credits/credits.ts'
+import { createCredits, creditRoutes, type Credits } from './features/credits/credits.ts'
 import { createMail, createSendMail, sendMailJob } from './features/mail/mail.ts'
 import * as narrationFeature from './features/narrations/narrations.ts'
 import { seedStories, storyRoutes } from './features/stories/stories.ts'
@@ -63,6 +63,7 @@ export interface AppInput {
 export interface App {
   http: HttpServer
   auth: Auth
+  credits: Credits
   database: Database
   jobs: Jobs
   scheduler: Scheduler
@@ -273,6 +274,7 @@ export const buildApp = async (input: AppInput): Promise<App> => {
   return {
     http,
     auth,
+    credits,
     database,
     jobs,
     scheduler,

@@ -1,11 +1,11 @@
 import { mkdir } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { buildApp, migrateAll, type App, type AppInput } from './app.ts'
 import { createDemoAccounts, type DemoAccount } from './demo-accounts.ts'
 import { describeConfig, loadConfig, readOrCreateDevelopmentSecret, type Config } from './platform/config.ts'
+import { freePort } from './platform/free-port.ts'
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './platform/db/embedded-postgres.ts'
 import { createLogger, type Logger } from './platform/observability/logger.ts'
 import { startProcessHeartbeat } from './platform/observability/process-heartbeat.ts'
@@ -13,17 +13,6 @@ import { startProcessHeartbeat } from './platform/observability/process-heartbea
 // Load balancers need a moment to see "draining" before the listener goes.
 const drainNoticeMs = 2000
 const databaseWaitMs = 60_000
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer()
-    server.on('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      const port = typeof address === 'object' && address ? address.port : 0
-      server.close(() => resolve(port))
-    })
-  })
 
 /** Port 0 becomes a real one before anything is built, so that links name it. */
 const readEnvironment = async (): Promise<NodeJS.ProcessEnv> => {

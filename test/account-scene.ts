@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import { freePort, type Account, type Answer, type TestApp } from './app.ts'
+import { type Account, type Answer, type TestApp } from './app.ts'
+import { freePort } from '../src/platform/free-port.ts'
 
 export const newAddress = (): string => `rodzic-${randomBytes(6).toString('hex')}@example.test`
 export const newPassword = (): string => `zielony kubek ${randomBytes(6).toString('hex')}`

@@ -1,25 +1,15 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { buildApp, type App, type AppOverrides } from '../src/app.ts'
 import { loadConfig } from '../src/platform/config.ts'
+import { freePort } from '../src/platform/free-port.ts'
 import { createTestDatabase, type TestDatabase } from './database.ts'
 import { recordingLogger, type LoggedLine } from './logger.ts'
 import { checkAnswers } from './openapi-check.ts'
-
-export const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer()
-    server.on('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-    })
-  })
 
 export interface Answer {
   status: number

@@ -3,6 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { createCredits } from '../src/features/credits/credits.ts'
+import { sweepNarrationsJob } from '../src/features/narrations/narrations.ts'
 import { createLocalFiles } from '../src/providers/storage/local-files/local-files.ts'
 import { StorageUnavailable, type ObjectStorage } from '../src/providers/storage/storage.ts'
 import { startTestApp, until, type Account, type Answer, type TestApp } from './app.ts'
@@ -72,8 +74,21 @@ export interface Scene {
   balance(cast: Cast): Promise<number>
   /** Ledger rows of the account, oldest first, without the initial grant. */
   moves(cast: Cast): Promise<{ type: string; reason: string; amount: number }[]>
+  /** Attempts at the narration of the cast, oldest first. */
+  attempts(cast: Cast): Promise<{ stage: string; debit_id: number | null; credits_charged: number | null }[]>
+  slots(cast: Cast): Promise<{ state: string }[]>
+  /** Status body of the voice. */
+  voice(cast: Cast): Promise<Record<string, unknown>>
+  /** Recording and prepared sample vanish from storage. */
+  removeRecording(cast: Cast): Promise<void>
+  /** Stored keys under a prefix. */
+  keys(prefix: string): Promise<string[]>
   /** Moves the application clock and signs the accounts in again: access tokens live 15 minutes. */
   advance(seconds: number, ...casts: Cast[]): Promise<void>
+  /** Gives the account points, as an admin would. */
+  grant(cast: Cast, amount: number): Promise<void>
+  /** Runs the narration sweeper and waits until it has finished. */
+  sweep(): Promise<void>
   /** Newly queued jobs of this name count as being on their last try. */
   lastTry(job: string): Promise<() => Promise<void>>
   sql(text: string): Promise<void>
@@ -182,6 +197,32 @@ export const startScene = async (
     return rows.map(({ type, reason, amount }) => ({ type, reason: String(reason), amount }))
   }
 
+  const attempts: Scene['attempts'] = ({ voiceId, storyId }) =>
+    database.read
+      .selectFrom('narration_attempts as a')
+      .innerJoin('narrations as n', 'n.id', 'a.narration_id')
+      .select(['a.stage', 'a.debit_id', 'a.credits_charged'])
+      .where('n.voice_id', '=', voiceId)
+      .where('n.story_id', '=', storyId)
+      .orderBy('a.id')
+      .execute()
+
+  const slots: Scene['slots'] = ({ voiceId }) =>
+    database.read.selectFrom('voice_slots').select('state').where('voice_id', '=', voiceId).execute()
+
+  const voice: Scene['voice'] = async ({ account, voiceId }) =>
+    (await app.call('GET', `/voices/${voiceId}/status`, { token: account.accessToken })).body
+
+  const keys: Scene['keys'] = async (prefix) => {
+    const found: string[] = []
+    for await (const { key } of faults.storage.list(prefix)) found.push(key)
+    return found
+  }
+
+  const removeRecording: Scene['removeRecording'] = async ({ account }) => {
+    await faults.storage.deleteMany(await keys(`voice_samples/${account.id}/`))
+  }
+
   const balance: Scene['balance'] = async ({ account }) =>
     Number((await app.call('GET', '/me/credits', { token: account.accessToken })).body['balance'])
 
@@ -192,6 +233,28 @@ export const startScene = async (
       const login = await app.call('POST', '/auth/login', { json: { email, password } })
       account.accessToken = String(login.body['access_token'])
     }
+  }
+
+  const grant: Scene['grant'] = async ({ account }, amount) => {
+    await database.transaction((tx) =>
+      createCredits({
+        clock: app.app.clock,
+        config: { unitLabel: '', unitSize: 1000, sourcesPriority: [] },
+      }).grant(tx, {
+        userId: account.id,
+        amount,
+        source: 'add_on',
+        reason: 'test',
+      }),
+    )
+  }
+
+  const sweep: Scene['sweep'] = async () => {
+    const id = await database.transaction((tx) => app.app.jobs.enqueue(tx, sweepNarrationsJob, {}))
+    await until(async () => {
+      const job = await app.app.jobs.find(sweepNarrationsJob, id)
+      return job?.state === 'completed' ? true : null
+    }, 'the sweeper')
   }
 
   const lastTry: Scene['lastTry'] = async (job) => {
@@ -216,7 +279,14 @@ export const startScene = async (
     ended,
     balance,
     moves,
+    attempts,
+    slots,
+    voice,
+    keys,
+    removeRecording,
     advance,
+    grant,
+    sweep,
     lastTry,
     sql,
     close: async () => {
