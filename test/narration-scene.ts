@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createCredits } from '../src/features/credits/credits.ts'
 import { sweepNarrationsJob } from '../src/features/narrations/narrations.ts'
+import { sweepSlotsJob } from '../src/features/voices/voices.ts'
 import { createLocalFiles } from '../src/providers/storage/local-files/local-files.ts'
 import { StorageUnavailable, type ObjectStorage } from '../src/providers/storage/storage.ts'
 import { startTestApp, until, type Account, type Answer, type TestApp } from './app.ts'
@@ -14,8 +15,8 @@ const paragraph =
   'Na skraju lasu stał mały dom z zielonymi okiennicami. Mieszkała w nim Hania i jej kot Filemonek. ' +
   'Pewnego wieczoru w oknie pojawiło się światełko, nieduże, drżące i zupełnie samo. Hania otworzyła okno. '
 
-/** About 2,600 code points: three parts, three points. */
-export const threePartText = Array.from({ length: 13 }, (_, at) => `${at + 1}. ${paragraph}`).join('\n\n')
+/** Some 2,470 code points: three points, four parts of some 615. */
+export const fourPartText = Array.from({ length: 12 }, (_, at) => `${at + 1}. ${paragraph}`).join('\n\n')
 
 /** A storage whose single operations can be made to fail. */
 export interface FaultyStorage {
@@ -58,7 +59,7 @@ export interface Scene {
   app: TestApp
   speech: ScriptedSpeech
   faults: FaultyStorage
-  /** A published story; three parts long unless told otherwise. */
+  /** A published story; four parts long unless told otherwise. */
   addStory(content?: string): Promise<number>
   /** A voice with a stored recording, as after an upload; no provider knows it yet. */
   addVoice(
@@ -67,6 +68,8 @@ export interface Scene {
   ): Promise<number>
   /** A fresh account, voice and story. */
   cast(): Promise<Cast>
+  /** As `cast`, where no worker delivers the confirmation mail: the account is confirmed directly. */
+  signedUp(): Promise<Cast>
   ask(cast: Cast, headers?: Record<string, string>): Promise<Answer>
   status(cast: Cast, id: unknown): Promise<Answer>
   /** Waits for the narration of the cast to be `ready` or `error`; answers the status body. */
@@ -87,7 +90,9 @@ export interface Scene {
   advance(seconds: number, ...casts: Cast[]): Promise<void>
   /** Gives the account points, as an admin would. */
   grant(cast: Cast, amount: number): Promise<void>
-  /** Runs the narration sweeper and waits until it has finished. */
+  /** Waits until no job of this name runs or is due. */
+  idle(job: string): Promise<void>
+  /** Runs both sweepers and waits until they have finished. */
   sweep(): Promise<void>
   /** Newly queued jobs of this name count as being on their last try. */
   lastTry(job: string): Promise<() => Promise<void>>
@@ -116,7 +121,7 @@ export const startScene = async (
   const { database } = app.test
   const sql: Scene['sql'] = async (text) => void (await database.pool.query(text))
 
-  const addStory: Scene['addStory'] = async (content = threePartText) =>
+  const addStory: Scene['addStory'] = async (content = fourPartText) =>
     (
       await database.transaction((tx) =>
         tx
@@ -159,6 +164,20 @@ export const startScene = async (
 
   const cast: Scene['cast'] = async () => {
     const account = await app.signUp()
+    return { account, voiceId: await addVoice(account), storyId: await addStory() }
+  }
+
+  const signedUp: Scene['signedUp'] = async () => {
+    const [email, password] = [`rodzic-${randomUUID()}@example.test`, `zielony kubek ${randomUUID()}`]
+    await app.app.auth.createConfirmed({ email, password, credits: 10 })
+    const { body } = await app.call('POST', '/auth/login', { json: { email, password } })
+    const account = {
+      id: Number((body['user'] as { id: number }).id),
+      email,
+      password,
+      accessToken: String(body['access_token']),
+      refreshToken: String(body['refresh_token']),
+    }
     return { account, voiceId: await addVoice(account), storyId: await addStory() }
   }
 
@@ -249,12 +268,24 @@ export const startScene = async (
     )
   }
 
-  const sweep: Scene['sweep'] = async () => {
-    const id = await database.transaction((tx) => app.app.jobs.enqueue(tx, sweepNarrationsJob, {}))
+  const idle: Scene['idle'] = async (job) => {
     await until(async () => {
-      const job = await app.app.jobs.find(sweepNarrationsJob, id)
-      return job?.state === 'completed' ? true : null
-    }, 'the sweeper')
+      const { rows } = await database.pool.query(
+        `select 1 from pgboss.job where name = $1 and state in ('created', 'active')`,
+        [job],
+      )
+      return rows.length === 0 ? true : null
+    }, `${job} to be idle`)
+  }
+
+  const sweep: Scene['sweep'] = async () => {
+    for (const type of [sweepNarrationsJob, sweepSlotsJob]) {
+      const id = await database.transaction((tx) => app.app.jobs.enqueue(tx, type, {}))
+      await until(
+        async () => ((await app.app.jobs.find(type, id))?.state === 'completed' ? true : null),
+        type.name,
+      )
+    }
   }
 
   const lastTry: Scene['lastTry'] = async (job) => {
@@ -274,6 +305,7 @@ export const startScene = async (
     addStory,
     addVoice,
     cast,
+    signedUp,
     ask,
     status,
     ended,
@@ -287,6 +319,7 @@ export const startScene = async (
     advance,
     grant,
     sweep,
+    idle,
     lastTry,
     sql,
     close: async () => {

@@ -25,11 +25,11 @@ export interface ScriptedSpeech {
 export const speechError = (kind: SpeechErrorKind, retryAfterSeconds?: number): SpeechError =>
   new SpeechError(kind, `scripted ${kind}`, retryAfterSeconds === undefined ? {} : { retryAfterSeconds })
 
-/** A hum long enough to pass for any part of some 300 to 2,500 letters. */
+/** A hum long enough to pass for any part of some 150 to 1,300 letters. */
 const hum = (): Promise<Uint8Array> => {
   const sampleRate = 22_050
   const samples = Float32Array.from(
-    { length: 60 * sampleRate },
+    { length: 30 * sampleRate },
     (_, at) => 0.2 * Math.sin((2 * Math.PI * 160 * at) / sampleRate),
   )
   return encodeMp3({ channels: [samples], sampleRate, bitrate: 32 })
