@@ -290,8 +290,13 @@ describe('how narrations fail, and what can be waited out', () => {
     assert.equal(await scene.balance(cast), 10)
     letGo()
     const mine = () => [...scene.speech.voices.values()].filter((name) => name.includes(`${cast.voiceId}-`))
-    await until(async () => (scene.speech.count('remove') > 0 ? true : null), 'the removal')
+    const { read } = scene.app.test.database
+    await until(async () => {
+      const slots = await read.selectFrom('voice_slots').select('id').where('voice_id', 'is', null).execute()
+      return slots.length === 0 ? true : null
+    }, 'the tombstone to go')
     assert.deepEqual(mine(), [])
+    assert.equal(scene.speech.count('remove'), 1)
     assert.equal(scene.speech.count('speak'), 0)
   })
 

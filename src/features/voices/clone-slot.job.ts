@@ -106,8 +106,10 @@ export const createCloneSlot = (deps: CloneDeps): Job => {
       }
       if (!voice || !(await slotQueries.finishSlot(tx, row))) {
         // Another run or the deletion of the voice was first: the remote voice is surplus.
+        const isNamed = await slotQueries.nameTombstone(tx, slot.id, owner, externalId)
         const surplus = { provider: slot.provider, externalId, reason: 'surplus', now }
-        await deps.enqueue(tx, releaseSlotJob, { slot_id: await slotQueries.insertTombstone(tx, surplus) })
+        const slotId = isNamed ? slot.id : await slotQueries.insertTombstone(tx, surplus)
+        await deps.enqueue(tx, releaseSlotJob, { slot_id: slotId })
         return
       }
       await queries.stampLastUsed(tx, voice.id, now)

@@ -181,6 +181,23 @@ export const dropReadySlot = async (tx: Tx, voiceId: number, externalId: string)
   return result.numDeletedRows > 0n
 }
 
+/** The slot was given up while its owner cloned: the remote voice that came of it is named on that tombstone. */
+export const nameTombstone = async (
+  tx: Tx,
+  slotId: number,
+  owner: string,
+  externalId: string,
+): Promise<boolean> => {
+  const result = await tx
+    .updateTable('voice_slots')
+    .set({ external_id: externalId, owner: null, lease_expires_at: null })
+    .where('id', '=', slotId)
+    .where('owner', '=', owner)
+    .where('state', '=', 'releasing')
+    .executeTakeFirst()
+  return result.numUpdatedRows > 0n
+}
+
 /** A surplus remote voice of ours that no slot holds: kept until the provider confirms its removal. */
 export const insertTombstone = async (
   tx: Tx,
