@@ -6,9 +6,8 @@ import path from 'node:path'
 import { createCredits } from '../src/features/credits/credits.ts'
 import { sweepNarrationsJob } from '../src/features/narrations/narrations.ts'
 import { sweepSlotsJob } from '../src/features/voices/voices.ts'
-import { createLocalFiles } from '../src/providers/storage/local-files/local-files.ts'
-import { StorageUnavailable, type ObjectStorage } from '../src/providers/storage/storage.ts'
 import { startTestApp, until, type Account, type Answer, type TestApp } from './app.ts'
+import { createFaultyStorage, type FaultyStorage } from './faulty-storage.ts'
 import { createScriptedSpeech, type ScriptedSpeech } from './scripted-speech.ts'
 
 const paragraph =
@@ -17,43 +16,6 @@ const paragraph =
 
 /** Some 2,470 code points: three points, four parts of some 615. */
 export const fourPartText = Array.from({ length: 12 }, (_, at) => `${at + 1}. ${paragraph}`).join('\n\n')
-
-/** A storage whose single operations can be made to fail. */
-export interface FaultyStorage {
-  storage: ObjectStorage
-  /** Operations on keys that start with the prefix throw `StorageUnavailable` until `heal`. */
-  breakDown(operation: 'put' | 'head' | 'get', prefix: string): void
-  heal(): void
-}
-
-const createFaultyStorage = (directory: string): FaultyStorage => {
-  const files = createLocalFiles({
-    directory,
-    publicBaseUrl: 'http://127.0.0.1',
-    signingKey: Buffer.alloc(32, 7),
-    now: () => new Date(),
-  })
-  let broken: { operation: string; prefix: string }[] = []
-  const check = (operation: string, key: string): void => {
-    if (broken.some((fault) => fault.operation === operation && key.startsWith(fault.prefix)))
-      // A text with 404 in it must not pass for "absent" (V-L28).
-      throw new StorageUnavailable('gateway said 404 Not Found')
-  }
-  return {
-    storage: {
-      ...files,
-      put: async (key, ...rest) => (check('put', key), files.put(key, ...rest)),
-      head: async (key, ...rest) => (check('head', key), files.head(key, ...rest)),
-      get: async (key, ...rest) => (check('get', key), files.get(key, ...rest)),
-    },
-    breakDown: (operation, prefix) => {
-      broken.push({ operation, prefix })
-    },
-    heal: () => {
-      broken = []
-    },
-  }
-}
 
 export interface Scene {
   app: TestApp

@@ -379,7 +379,7 @@ describe('the form of the fields', () => {
     for (const path of ['/auth/register', '/auth/login']) {
       const started = performance.now()
       assertRefused(await app.call('POST', path, { json }), 413, 'Request body is too large.')
-      assert.ok(performance.now() - started < 250)
+      assert.ok(performance.now() - started < 2000)
     }
   })
 })

@@ -6,6 +6,7 @@ import { SpeechError, type SpeechProvider, type SpeechProviderName } from '../..
 import type { SampleMaker } from './clone-sample.ts'
 import * as queries from './queries.ts'
 import * as slotQueries from './slot-queries.ts'
+import * as tombstones from './tombstone-queries.ts'
 import {
   cloneSlotJob,
   holdLease,
@@ -106,9 +107,9 @@ export const createCloneSlot = (deps: CloneDeps): Job => {
       }
       if (!voice || !(await slotQueries.finishSlot(tx, row))) {
         // Another run or the deletion of the voice was first: the remote voice is surplus.
-        const isNamed = await slotQueries.nameTombstone(tx, slot.id, owner, externalId)
+        const isNamed = await tombstones.nameTombstone(tx, slot.id, owner, externalId)
         const surplus = { provider: slot.provider, externalId, reason: 'surplus', now }
-        const slotId = isNamed ? slot.id : await slotQueries.insertTombstone(tx, surplus)
+        const slotId = isNamed ? slot.id : await tombstones.insertTombstone(tx, surplus)
         await deps.enqueue(tx, releaseSlotJob, { slot_id: slotId })
         return
       }

@@ -4,6 +4,7 @@ import { handleJob, type Job } from '../../platform/jobs/jobs.ts'
 import type { SpeechProvider, SpeechProviderName } from '../../providers/speech/speech.ts'
 import * as queries from './queries.ts'
 import * as slotQueries from './slot-queries.ts'
+import { findTombstone } from './tombstone-queries.ts'
 import { isProviderName, releaseSlotJob } from './slots.ts'
 
 /** slots.release (20 §4.7): removes a remote voice that no one needs; absent counts as removed. */
@@ -14,7 +15,7 @@ export const createReleaseSlot = (deps: {
 }): Job =>
   handleJob(releaseSlotJob, async ({ slot_id: slotId }, { signal }) => {
     const { database } = deps
-    const slot = await slotQueries.findTombstone(database.read, slotId)
+    const slot = await findTombstone(database.read, slotId)
     if (!slot) return
     const provider = isProviderName(slot.provider) ? deps.providers.get(slot.provider) : undefined
     if (!provider) throw new Error('slots.release: provider is not configured')
