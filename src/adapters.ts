@@ -1,9 +1,16 @@
 import type { Clock } from './platform/clock.ts'
 import type { Config } from './platform/config.ts'
 import type { Database } from './platform/db/database.ts'
+import type { CheckResult } from './platform/http/health.ts'
+import type { Logger } from './platform/observability/logger.ts'
 import type { EmailTransport } from './providers/email/email.ts'
 import { createOutbox } from './providers/email/outbox/outbox.ts'
 import { createLocalSpeech } from './providers/speech/local/local-speech.ts'
+import { createInsuredCounters } from './providers/rate-limit-store/insured.ts'
+import { createMemoryCounters } from './providers/rate-limit-store/memory.ts'
+import { createPostgresCounters } from './providers/rate-limit-store/postgres.ts'
+import type { RateLimitStore } from './providers/rate-limit-store/rate-limit-store.ts'
+import { createRedisCounters } from './providers/rate-limit-store/redis.ts'
 import type { SpeechProvider, SpeechProviderName } from './providers/speech/speech.ts'
 import { createLocalFiles } from './providers/storage/local-files/local-files.ts'
 import { createS3Storage } from './providers/storage/s3/s3-storage.ts'
@@ -52,6 +59,22 @@ export const chooseSpeech = (
     throw new Error(`PREFERRED_VOICE_SERVICE=${preferred} is not available in this release; use local`)
   const speech = createLocalSpeech({ concurrency: local.concurrency })
   return { map: new Map([['local', speech]]), close: () => speech.close() }
+}
+
+/** Counters of all processes, insured against an outage of their store. `checkRedis` is `off` where it is not used. */
+export const chooseCounters = (
+  config: Config,
+  database: Database,
+  logger: Logger,
+  clock: Clock,
+): { counters: RateLimitStore; checkRedis: () => Promise<CheckResult> } => {
+  const isOff = (): Promise<CheckResult> => Promise.resolve('off')
+  if (config.rateLimit.store === 'memory') return { counters: createMemoryCounters(), checkRedis: isOff }
+  const insure = (store: RateLimitStore) => createInsuredCounters({ store, clock, logger })
+  if (config.rateLimit.store === 'postgres' || config.redis.url === null)
+    return { counters: insure(createPostgresCounters(database)), checkRedis: isOff }
+  const redis = createRedisCounters({ url: config.redis.url })
+  return { counters: insure(redis), checkRedis: async () => (await redis.ping(), 'ok') }
 }
 
 /** How mail leaves. Refuses a transport that this release does not have. */

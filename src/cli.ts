@@ -1,6 +1,13 @@
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { migrateAll } from './app.ts'
+import {
+  accountsUsage,
+  isAccountsCommand,
+  runAccountsCommand,
+  type CommandResult,
+} from './account-commands.ts'
+import { buildApp, migrateAll, type App } from './app.ts'
+import { deletionsUsage, isDeletionCommand, runDeletionCommand } from './deletion-commands.ts'
 import {
   describeConfig,
   loadConfig,
@@ -8,7 +15,7 @@ import {
   type Config,
   type ProcessRole,
 } from './platform/config.ts'
-import { createDatabase } from './platform/db/database.ts'
+import { createDatabase, type Db } from './platform/db/database.ts'
 import { startEmbeddedPostgres } from './platform/db/embedded-postgres.ts'
 import { createLogger } from './platform/observability/logger.ts'
 import { countAlive } from './platform/observability/process-heartbeat.ts'
@@ -18,7 +25,7 @@ const usage = `usage: npm run --silent dawnotemu -- <command> [--json]
   config                   the effective configuration, secrets as set or unset
   migrate                  bring the database and the job queues to this release
   health --role ROLE       exit 0 when a worker or scheduler was alive within 60 s
-`
+${accountsUsage}${deletionsUsage}`
 
 /** Exit codes: 0 done, 1 failed or not healthy, 2 wrong use or configuration. */
 class CommandError extends Error {
@@ -62,9 +69,9 @@ const migrateCommand = async (): Promise<Report> => {
   return { applied }
 }
 
-const healthCommand = async (role: string | undefined): Promise<Report> => {
-  if (role === undefined) throw new CommandError(2, usage)
-  const alive = await withDatabase(load('cli'), async (url) => {
+/** Reading alone, without the rest of the server. */
+const withReader = <T>(work: (db: Db) => Promise<T>): Promise<T> =>
+  withDatabase(load('cli'), async (url) => {
     const database = createDatabase({
       url,
       poolSize: 1,
@@ -74,14 +81,46 @@ const healthCommand = async (role: string | undefined): Promise<Report> => {
       onIdleError: () => undefined,
     })
     try {
-      return await countAlive(database.read, role)
+      return await work(database.read)
     } finally {
       await database.close()
     }
   })
+
+const healthCommand = async (role: string | undefined): Promise<Report> => {
+  if (role === undefined) throw new CommandError(2, usage)
+  const alive = await withReader((db) => countAlive(db, role))
   if (alive === 0) throw new CommandError(1, `no ${role} was alive within 60 s`)
   return { role, alive }
 }
+
+/** The whole server without its listener, worker and scheduler. */
+const withApp = async <T>(work: (app: App) => Promise<T>): Promise<T> => {
+  const config = load('cli')
+  const secretKey = config.secrets.key ?? (await readOrCreateDevelopmentSecret(config.paths.dataDir))
+  const logger = createLogger({ level: 'warn', format: 'json', role: 'cli', release: config.release })
+  return withDatabase(config, async (databaseUrl) => {
+    const app = await buildApp({ config, databaseUrl, secretKey, logger })
+    try {
+      return await work(app)
+    } finally {
+      await app.close()
+    }
+  })
+}
+
+const accountsCommand = async (words: readonly string[]): Promise<Report> => {
+  if (!isAccountsCommand(words)) throw new CommandError(2, usage)
+  return reportOf(await withApp((app) => runAccountsCommand(app, words)))
+}
+
+const reportOf = (result: CommandResult): Report => {
+  if (result.kind === 'done') return result.report
+  throw result.kind === 'failed' ? new CommandError(1, result.message) : new CommandError(2, usage)
+}
+
+const deletionCommand = async (words: readonly string[]): Promise<Report> =>
+  reportOf(await withReader((db) => runDeletionCommand(db, words)))
 
 const run = async (): Promise<void> => {
   const { values, positionals } = parseArgs({
@@ -93,7 +132,13 @@ const run = async (): Promise<void> => {
     migrate: migrateCommand,
     health: () => healthCommand(values.role),
   }
-  const command = commands[positionals.join(' ')]
+  const [group, ...words] = positionals
+  const command =
+    group === 'accounts'
+      ? () => accountsCommand(words)
+      : isDeletionCommand(positionals)
+        ? () => deletionCommand(positionals)
+        : commands[positionals.join(' ')]
   if (!command) throw new CommandError(2, usage)
   const report = await command()
   if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`)

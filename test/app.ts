@@ -77,6 +77,7 @@ export const testEnvironment = (own: Record<string, string> = {}): Record<string
   SECRET_KEY: randomBytes(32).toString('base64url'),
   PREFERRED_VOICE_SERVICE: 'local',
   LOG_LEVEL: 'error',
+  RATELIMIT_ENABLED: 'false',
   ...own,
 })
 

@@ -1,28 +1,7 @@
 import assert from 'node:assert/strict'
-import { access } from 'node:fs/promises'
 import { test } from 'node:test'
-import { chromium, type Browser } from 'playwright-core'
 import { startTestApp, until } from './app.ts'
-
-const executablePath = '/usr/bin/chromium'
-
-const openBrowser = async (): Promise<Browser | null> => {
-  const isThere = await access(executablePath).then(
-    () => true,
-    () => false,
-  )
-  if (!isThere) return null
-  return chromium.launch({
-    executablePath,
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--disable-background-networking',
-      '--disable-sync',
-    ],
-  })
-}
+import { openBrowser } from './browser.ts'
 
 test('a newcomer confirms an address from the outbox, on a phone and without script', async (t) => {
   const browser = await openBrowser()

@@ -5,7 +5,7 @@ import { StorageUnavailable, type ObjectStorage } from '../src/providers/storage
 export interface FaultyStorage {
   storage: ObjectStorage
   /** Operations on keys that start with the prefix throw `StorageUnavailable` until `heal`. */
-  breakDown(operation: 'put' | 'head' | 'get', prefix: string): void
+  breakDown(operation: 'put' | 'head' | 'get' | 'delete' | 'list', prefix: string): void
   heal(): void
 }
 
@@ -29,6 +29,14 @@ export const createFaultyStorage = (directory: string): FaultyStorage => {
       put: async (key, ...rest) => (check('put', key), files.put(key, ...rest)),
       head: async (key, ...rest) => (check('head', key), files.head(key, ...rest)),
       get: async (key, ...rest) => (check('get', key), files.get(key, ...rest)),
+      deleteMany: async (keys, ...rest) => {
+        for (const key of keys) check('delete', key)
+        return files.deleteMany(keys, ...rest)
+      },
+      list: async function* (prefix) {
+        check('list', prefix)
+        yield* files.list(prefix)
+      },
     },
     breakDown: (operation, prefix) => {
       broken.push({ operation, prefix })

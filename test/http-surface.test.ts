@@ -257,6 +257,15 @@ describe('malformed connections', () => {
     }
   })
 
+  test('an expectation that nobody knows is ignored', async () => {
+    const answer = await raw(
+      'POST /auth/login HTTP/1.1\r\nHost: x\r\nExpect: the-unexpected\r\nConnection: close\r\n' +
+        'Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}',
+    )
+    assert.match(answer, /^HTTP\/1\.1 400 /)
+    assert.deepEqual(rawJson(answer), { error: 'Email and password are required' })
+  })
+
   test('the deadlines of the server are set', () => {
     const { server } = app.app.http
     assert.equal(server.headersTimeout, 20_000)

@@ -1,7 +1,7 @@
 import { encodeMp3 } from '../src/platform/audio/mp3-encode.ts'
 import { SpeechError, type SpeechErrorKind, type SpeechProvider } from '../src/providers/speech/speech.ts'
 
-export type ScriptedCall = { operation: 'clone' | 'find' | 'remove' | 'speak'; subject: string }
+export type ScriptedCall = { operation: 'clone' | 'find' | 'remove' | 'exists' | 'speak'; subject: string }
 
 export interface ScriptedSpeech {
   provider: SpeechProvider
@@ -74,6 +74,7 @@ export const createScriptedSpeech = async (): Promise<ScriptedSpeech> => {
 
   const provider: SpeechProvider = {
     name: 'local',
+    remembersVoices: true,
     limits: { maxCharacters: 5000, usesContext: false, timings: 'words' },
     model: 'scripted',
     settings: {},
@@ -96,7 +97,8 @@ export const createScriptedSpeech = async (): Promise<ScriptedSpeech> => {
     list: async function* () {
       for (const [externalId, name] of voices) yield { externalId, name, createdAt: null }
     },
-    exists: ({ externalId }) => Promise.resolve(voices.has(externalId)),
+    exists: ({ externalId }, signal) =>
+      enter({ operation: 'exists', subject: externalId }, signal, () => voices.has(externalId)),
     account: () =>
       Promise.resolve({
         voiceLimit: null,

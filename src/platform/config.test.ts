@@ -307,4 +307,5 @@ test('half-set storage and narration limits that contradict each other are probl
   assert.match(problemsOf({ NARRATION_WAIT_LIMIT_SECONDS: '1200' }).join(), /^NARRATION_WAIT_LIMIT_SECONDS/)
   assert.deepEqual(problemsOf({ NARRATION_WAIT_LIMIT_SECONDS: '1201' }), [])
   assert.match(problemsOf({ RATELIMIT_STORE: 'redis' }).join(), /^REDIS_URL is not set/)
+  assert.equal(problemsOf({ PASSWORD_MEMORY_KIB: '262145', PASSWORD_TIME_COST: '11' }).length, 2)
 })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
   constantTimeEqual,
+  counterKey,
   deriveKeys,
   isRefreshTokenForm,
   keyPurposes,
@@ -94,4 +95,12 @@ test('a mail token depends on key and salt alone', () => {
   assert.equal(mailToken(key, Buffer.from('salt')), mailToken(key, 'salt'))
   assert.notEqual(mailToken(key, 'salt'), mailToken(key, 'tlas'))
   assert.notEqual(mailToken(deriveKeys('other', [])['mail-link'].current, 'salt'), mailToken(key, 'salt'))
+})
+
+test('the name of a counter depends on key, kind and value, and hides the value', () => {
+  const keyOf = counterKey(deriveKeys('root', []).challenge.current)
+  assert.match(keyOf('limit:login:60', '192.0.2.1'), /^limit:login:60:[A-Za-z0-9_-]{22}$/)
+  assert.equal(keyOf('a', '192.0.2.1'), keyOf('a', '192.0.2.1'))
+  assert.notEqual(keyOf('a', '192.0.2.1'), keyOf('a', '192.0.2.2'))
+  assert.notEqual(counterKey(deriveKeys('other', []).challenge.current)('a', 'b'), keyOf('a', 'b'))
 })

@@ -64,6 +64,15 @@ export const isRefreshTokenForm = (text: string): boolean => {
   return token !== undefined && tokenChecksum(token) === checksum
 }
 
+/**
+ * Names a counter of `value` without holding it in clear: `kind:` + 132 bits of HMAC-SHA-256, so that addresses and
+ * e-mails cannot be guessed from the store. Every process with the same secret makes the same name.
+ */
+export const counterKey =
+  (key: Uint8Array) =>
+  (kind: string, value: string): string =>
+    `${kind}:${createHmac('sha256', key).update(value).digest('base64url').slice(0, 22)}`
+
 /** The secret part of a mailed link, 43 base64url characters, made again from key and salt whenever it is needed. */
 export const mailToken = (key: Uint8Array, salt: Uint8Array | string): string =>
   createHmac('sha256', key).update(salt).digest('base64url')

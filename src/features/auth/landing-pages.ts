@@ -10,6 +10,7 @@ export const landingErrors = {
   taken: 'Ten adres jest już używany.',
   resetLink: 'Link do zmiany hasła jest nieprawidłowy lub wygasł.',
   tooMany: 'Za dużo prób. Spróbuj ponownie za chwilę.',
+  request: 'Nie udało się odczytać tego formularza. Otwórz link z wiadomości jeszcze raz.',
   fault: 'Coś poszło nie tak po naszej stronie. Spróbuj ponownie później.',
 } as const
 

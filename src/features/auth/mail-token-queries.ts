@@ -1,9 +1,15 @@
+import { sql } from 'kysely'
 import type { Db, Tx } from '../../platform/db/database.ts'
+
+export type MailTokenKind = 'confirm' | 'reset'
 
 export interface MailToken {
   id: number
   userId: number
+  /** What a confirmation link confirms; null for a reset link. */
   address: string | null
+  /** The password that a reset link was asked for; null for a confirmation link. */
+  credentialVersion: number | null
   expiresAt: Date
   usedAt: Date | null
   voidedAt: Date | null
@@ -11,12 +17,12 @@ export interface MailToken {
 
 export const findMailToken = async (
   db: Db,
-  kind: 'confirm' | 'reset',
+  kind: MailTokenKind,
   tokenHash: Buffer,
 ): Promise<MailToken | null> => {
   const row = await db
     .selectFrom('mail_tokens')
-    .select(['id', 'user_id', 'address', 'expires_at', 'used_at', 'voided_at'])
+    .select(['id', 'user_id', 'address', 'credential_version', 'expires_at', 'used_at', 'voided_at'])
     .where('kind', '=', kind)
     .where('token_hash', '=', tokenHash)
     .executeTakeFirst()
@@ -25,6 +31,7 @@ export const findMailToken = async (
         id: row.id,
         userId: row.user_id,
         address: row.address,
+        credentialVersion: row.credential_version,
         expiresAt: row.expires_at,
         usedAt: row.used_at,
         voidedAt: row.voided_at,
@@ -32,33 +39,55 @@ export const findMailToken = async (
     : null
 }
 
-/** A new confirmation token; every older one of the account is void from now on. */
-export const insertConfirmToken = async (
-  tx: Tx,
-  token: { userId: number; address: string; salt: Buffer; tokenHash: Buffer; now: Date; expiresAt: Date },
-): Promise<number> => {
-  await tx
-    .updateTable('mail_tokens')
-    .set({ voided_at: token.now })
-    .where('user_id', '=', token.userId)
-    .where('kind', '=', 'confirm')
-    .where('used_at', 'is', null)
-    .where('voided_at', 'is', null)
-    .execute()
+export interface NewMailToken {
+  userId: number
+  kind: MailTokenKind
+  salt: Buffer
+  tokenHash: Buffer
+  now: Date
+  expiresAt: Date
+  /** Of a confirmation link. */
+  address?: string
+  /** Of a reset link. */
+  credentialVersion?: number
+}
+
+export const insertMailToken = async (tx: Tx, token: NewMailToken): Promise<number> => {
   const row = await tx
     .insertInto('mail_tokens')
     .values({
       user_id: token.userId,
-      kind: 'confirm',
+      kind: token.kind,
       salt: token.salt,
       token_hash: token.tokenHash,
-      address: token.address,
+      address: token.address ?? null,
+      credential_version: token.credentialVersion ?? null,
       created_at: token.now,
       expires_at: token.expiresAt,
     })
     .returning('id')
     .executeTakeFirstOrThrow()
   return row.id
+}
+
+/** Every unused link of the kind stops working; its mail, if not sent yet, is not sent. */
+export const voidMailTokens = async (
+  tx: Tx,
+  userId: number,
+  kind: MailTokenKind,
+  now: Date,
+  /** Links to this address live on. */
+  exceptAddress?: string,
+): Promise<void> => {
+  await tx
+    .updateTable('mail_tokens')
+    .set({ voided_at: now })
+    .where('user_id', '=', userId)
+    .where('kind', '=', kind)
+    .where('used_at', 'is', null)
+    .where('voided_at', 'is', null)
+    .$if(exceptAddress !== undefined, (query) => query.where('address', '<>', exceptAddress ?? ''))
+    .execute()
 }
 
 /** unused → used; false when another request was first. */
@@ -73,46 +102,30 @@ export const consumeMailToken = async (tx: Tx, id: number, now: Date): Promise<b
   return result.numUpdatedRows > 0n
 }
 
-export const confirmOwnAddress = async (tx: Tx, userId: number, now: Date): Promise<void> => {
-  await tx
-    .updateTable('users')
-    .set({ email_confirmed: true, updated_at: now })
-    .where('id', '=', userId)
-    .execute()
+/**
+ * Confirmation links made for the address since then, whoever asked. Others who count the same address wait until the
+ * transaction ends: several accounts naming one victim cannot pass the cap together.
+ */
+export const countConfirmTokens = async (tx: Tx, address: string, since: Date): Promise<number> => {
+  await sql`select pg_advisory_xact_lock(hashtextextended('confirm ' || ${address}, 0))`.execute(tx)
+  const row = await tx
+    .selectFrom('mail_tokens')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('kind', '=', 'confirm')
+    .where('address', '=', address)
+    .where('created_at', '>', since)
+    .executeTakeFirstOrThrow()
+  return row.count
 }
 
-/** The pending address becomes the account's; open reset links die with the old one. */
-export const adoptPendingAddress = async (
-  tx: Tx,
-  userId: number,
-  address: string,
-  now: Date,
-): Promise<void> => {
-  await tx
-    .updateTable('users')
-    .set({
-      email: address,
-      email_confirmed: true,
-      pending_email: null,
-      pending_email_at: null,
-      updated_at: now,
-    })
-    .where('id', '=', userId)
-    .execute()
-  await tx
-    .updateTable('mail_tokens')
-    .set({ voided_at: now })
-    .where('user_id', '=', userId)
+/** Reset links made for the account since then. The caller holds the user. */
+export const countResetTokens = async (tx: Tx, userId: number, since: Date): Promise<number> => {
+  const row = await tx
+    .selectFrom('mail_tokens')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
     .where('kind', '=', 'reset')
-    .where('used_at', 'is', null)
-    .where('voided_at', 'is', null)
-    .execute()
-}
-
-export const dropPendingAddress = async (tx: Tx, userId: number, now: Date): Promise<void> => {
-  await tx
-    .updateTable('users')
-    .set({ pending_email: null, pending_email_at: null, updated_at: now })
-    .where('id', '=', userId)
-    .execute()
+    .where('user_id', '=', userId)
+    .where('created_at', '>', since)
+    .executeTakeFirstOrThrow()
+  return row.count
 }

@@ -99,8 +99,9 @@ test('more than 1,024 bytes are wrong without hashing', async () => {
   await assert.rejects(passwords.hash(long), refusesWith('password_long'))
 })
 
-test('the crowd beyond the waiting limit is refused, the rest is served', async () => {
-  const own = createPasswords({ concurrency: 2, waitingLimit: 3 })
+test('the crowd beyond the waiting limit is refused, the rest is served', async (t) => {
+  const own = createPasswords({ concurrency: 1, waitingLimit: 4 })
+  t.after(() => own.close())
   const results = await Promise.allSettled(Array.from({ length: 8 }, () => own.hash('zamek w chmurach')))
   const refused = results.filter((result) => result.status === 'rejected')
   assert.equal(refused.length, 3)

@@ -1,11 +1,11 @@
-import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto'
-import { hash as argon2Hash, verify as argon2Verify } from '@node-rs/argon2'
+import { randomBytes } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 import { AppError } from '../../platform/errors.ts'
 import { isBreached } from './breached-password.ts'
+import { createHashThreads } from './hash-threads.ts'
 import { contextWords, isDecoratedContextWord } from './password-context.ts'
-import { hashCeilings, parseStoredHash, type StoredHash } from './stored-hash.ts'
+import { hashCeilings, parseStoredHash } from './stored-hash.ts'
 import { createStrengthEstimator } from './strength.ts'
-import { createWorkGate } from './work-gate.ts'
 
 export type PasswordVerdict = 'ok' | 'short' | 'long' | 'weak'
 
@@ -18,12 +18,12 @@ export interface Passwords {
   dummyVerify(password: string): Promise<void>
   /** 8 to 128 code points of the NFC form, strength, and the breach query where one is configured. */
   assess(password: string, email: string): Promise<PasswordVerdict>
-  /** Ends the estimator's thread. */
+  /** Ends the threads of hashing and estimating. */
   close(): Promise<void>
 }
 
 export interface PasswordOptions {
-  /** Hashes at once in this process. They run on libuv's pool, which has 4 threads unless told otherwise. */
+  /** Hashes at once in this process, each in a thread; never more than there are cores. */
   concurrency?: number
   /** Hashes that may wait; more are refused `unavailable`. */
   waitingLimit?: number
@@ -42,31 +42,16 @@ const weakBelowScore = 2
 const isCheckable = (password: string): boolean =>
   password.length <= checkedLimitBytes && Buffer.byteLength(password, 'utf8') <= checkedLimitBytes
 
-const base64 = (data: Buffer): string => data.toString('base64').replaceAll('=', '')
-
-const scryptKey = (password: string, stored: Extract<StoredHash, { scheme: 'scrypt' }>): Promise<Buffer> =>
-  new Promise((resolve, reject) => {
-    const { cost, blockSize, parallelism, salt, key } = stored
-    // Node refuses at its default 32 MiB, which is just what v1's parameters need; the ceilings bound this already.
-    const maxmem = 128 * blockSize * (cost + parallelism + 2)
-    scrypt(
-      password,
-      salt,
-      key.length,
-      { cost, blockSize, parallelization: parallelism, maxmem },
-      (error, derived) => (error ? reject(error) : resolve(derived)),
-    )
-  })
-
-const matchesV1 = async (
-  password: string,
-  stored: Extract<StoredHash, { scheme: 'scrypt' }>,
-): Promise<boolean> => {
-  // v1 did not normalise: what was typed first, then the form that other keyboards send.
-  for (const form of new Set([password, password.normalize('NFC')]))
-    if (timingSafeEqual(await scryptKey(form, stored), stored.key)) return true
-  return false
+/** Length rule alone: 8 to 128 code points of the NFC form. */
+export const passwordLength = (password: string): 'ok' | 'short' | 'long' => {
+  // No form of 128 code points is that long; spares normalising what is refused anyway.
+  if (password.length > longestLength * 32) return 'long'
+  const length = Array.from(password.normalize('NFC')).length
+  if (length < shortestLength) return 'short'
+  return length > longestLength ? 'long' : 'ok'
 }
+
+const base64 = (data: Buffer): string => data.toString('base64').replaceAll('=', '')
 
 const isWithinCeilings = (memoryKib: number, timeCost: number): boolean =>
   memoryKib <= hashCeilings.memoryKib && timeCost <= hashCeilings.timeCost
@@ -84,7 +69,7 @@ export const createPasswords = (options: PasswordOptions = {}): Passwords => {
     )
   const parameters = { memoryCost: memoryKib, timeCost, parallelism: 1, outputLen: 32 }
   const breachedUrl = options.breachedPasswordUrl ?? null
-  const gate = createWorkGate({ concurrency, waitingLimit, retryAfterSeconds: 2 })
+  const threads = createHashThreads({ threads: Math.min(concurrency, availableParallelism()), waitingLimit })
   const strength = createStrengthEstimator({ waitingLimit })
   // Random bytes instead of a digest: the check costs the same, and no password opens it.
   const dummyHash =
@@ -92,7 +77,7 @@ export const createPasswords = (options: PasswordOptions = {}): Passwords => {
     `${base64(randomBytes(16))}$${base64(randomBytes(32))}`
 
   const runArgon2 = (phc: string, password: string): Promise<boolean> =>
-    gate.run(() => argon2Verify(phc, password.normalize('NFC')))
+    threads.verify(password.normalize('NFC'), phc)
 
   const dummyVerify: Passwords['dummyVerify'] = async (password) => {
     if (isCheckable(password)) await runArgon2(dummyHash, password)
@@ -108,7 +93,9 @@ export const createPasswords = (options: PasswordOptions = {}): Passwords => {
       return refused
     }
     if (stored.scheme === 'scrypt') {
-      const ok = await gate.run(() => matchesV1(password, stored))
+      // v1 did not normalise: what was typed first, then the form that other keyboards send.
+      const forms = [...new Set([password, password.normalize('NFC')])]
+      const ok = await threads.matchesScrypt(forms, stored)
       return { ok, needsRehash: ok }
     }
     const isCurrent =
@@ -130,12 +117,9 @@ export const createPasswords = (options: PasswordOptions = {}): Passwords => {
   }
 
   const assess: Passwords['assess'] = async (password, email) => {
-    // No form of 128 code points is that long; spares normalising what is refused anyway.
-    if (password.length > longestLength * 32) return 'long'
+    const length = passwordLength(password)
+    if (length !== 'ok') return length
     const normal = password.normalize('NFC')
-    const length = Array.from(normal).length
-    if (length < shortestLength) return 'short'
-    if (length > longestLength) return 'long'
     const context = contextWords(email)
     if (isDecoratedContextWord(normal, context)) return 'weak'
     if ((await strength.score(normal, context)) < weakBelowScore) return 'weak'
@@ -145,11 +129,13 @@ export const createPasswords = (options: PasswordOptions = {}): Passwords => {
   return {
     hash: async (password) => {
       if (!isCheckable(password)) throw new AppError('password_long')
-      return gate.run(() => argon2Hash(password.normalize('NFC'), parameters))
+      return threads.hash(password.normalize('NFC'), parameters)
     },
     verify,
     dummyVerify,
     assess,
-    close: () => strength.close(),
+    close: async () => {
+      await Promise.all([threads.close(), strength.close()])
+    },
   }
 }

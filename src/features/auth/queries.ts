@@ -1,9 +1,11 @@
 import type { Db, Tx } from '../../platform/db/database.ts'
 
+export type Transport = 'body' | 'cookie'
+
 export interface Session {
   id: number
   userId: number
-  transport: string
+  transport: Transport
   idleExpiresAt: Date
   expiresAt: Date
   accessValidFrom: Date
@@ -44,7 +46,7 @@ type SessionRow = NonNullable<Awaited<ReturnType<ReturnType<typeof selectSession
 const toSession = (row: SessionRow): Session => ({
   id: row.id,
   userId: row.user_id,
-  transport: row.transport,
+  transport: row.transport === 'cookie' ? 'cookie' : 'body',
   idleExpiresAt: row.idle_expires_at,
   expiresAt: row.expires_at,
   accessValidFrom: row.access_valid_from,
@@ -67,7 +69,7 @@ export const insertSession = async (
   tx: Tx,
   session: {
     userId: number
-    transport: 'body' | 'cookie'
+    transport: Transport
     device: Device
     now: Date
     idleExpiresAt: Date
@@ -119,6 +121,30 @@ export const endSession = async (tx: Tx, id: number, reason: string, now: Date):
     .where('id', '=', id)
     .where('ended_at', 'is', null)
     .execute()
+}
+
+/** Ends every live session of the account but `exceptSessionId`; answers the ended ids. The caller holds the user. */
+export const endSessionsOf = async (
+  tx: Tx,
+  userId: number,
+  reason: string,
+  now: Date,
+  exceptSessionId?: number,
+): Promise<number[]> => {
+  const ended = await tx
+    .updateTable('sessions')
+    .set({ ended_at: now, end_reason: reason })
+    .where('user_id', '=', userId)
+    .where('ended_at', 'is', null)
+    .$if(exceptSessionId !== undefined, (query) => query.where('id', '<>', exceptSessionId ?? 0))
+    .returning('id')
+    .execute()
+  return ended.map(({ id }) => id)
+}
+
+/** Access tokens of an earlier second stop working. */
+export const endEarlierAccess = async (tx: Tx, id: number, validFrom: Date): Promise<void> => {
+  await tx.updateTable('sessions').set({ access_valid_from: validFrom }).where('id', '=', id).execute()
 }
 
 export const findRefreshToken = async (db: Db, tokenHash: Buffer): Promise<RefreshToken | null> => {
@@ -217,15 +243,18 @@ export const insertAuthEvent = async (
     .execute()
 }
 
+/** False when the password is no longer the one of `credentialVersion`. A rehash is not a change of password. */
 export const stampLogin = async (
   tx: Tx,
   userId: number,
-  now: Date,
-  newHash: string | null,
-): Promise<void> => {
-  await tx
+  change: { now: Date; newHash: string | null; credentialVersion: number },
+): Promise<boolean> => {
+  const { now, newHash } = change
+  const result = await tx
     .updateTable('users')
     .set({ last_login: now, updated_at: now, ...(newHash === null ? {} : { password_hash: newHash }) })
     .where('id', '=', userId)
-    .execute()
+    .where('credential_version', '=', change.credentialVersion)
+    .executeTakeFirst()
+  return result.numUpdatedRows > 0n
 }

@@ -1,50 +1,50 @@
 import type { FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { AppError } from '../../platform/errors.ts'
-import { addressPrefix } from '../../platform/http/client-address.ts'
-import { errorBody, errorResponses } from '../../platform/http/errors.ts'
+import { AppError, type RefusalCode } from '../../platform/errors.ts'
+import { errorResponses } from '../../platform/http/errors.ts'
+import { addressKey, type Limits } from '../../platform/http/limits.ts'
 import { callerOf } from '../../platform/http/request-values.ts'
 import { userSchema } from '../users/users.ts'
 import type { Auth } from './auth.ts'
-import * as pages from './landing-pages.ts'
-import type { Device } from './queries.ts'
+import { clearedRefreshCookie, readRefreshCookie, tokenBody } from './cookie.ts'
+import { loginLimit, refreshLimit, registerLimit } from './limits.ts'
+import type { ProofOfWork } from './proof-of-work.ts'
+import { deviceOf } from './request-device.ts'
+import { canSolve } from './request-guard.ts'
 
 const text = (description: string) => Type.Optional(Type.String({ description }))
+const proofField = Type.Optional(
+  Type.Unknown({ description: 'Solved challenge of GET /auth/challenge, base64' }),
+)
 const message = Type.Object({ message: Type.String() })
 const isPublic = { access: 'public' } as const
 
-const userAgentOf = (request: FastifyRequest): string =>
-  (request.headers['user-agent'] ?? '').replaceAll(/[^\x20-\x7e]/g, '').slice(0, 256)
-
-const deviceOf = (request: FastifyRequest, clientName?: string): Device => {
-  const userAgent = userAgentOf(request)
-  const name = clientName?.trim() || userAgent.split(/[\s/(]/)[0] || 'unknown'
-  return {
-    clientName: [...name].slice(0, 64).join(''),
-    userAgent,
-    ipPrefix: addressPrefix(request.clientAddress),
-  }
+const tokenFields = {
+  access_token: Type.String(),
+  refresh_token: Type.Optional(Type.String({ description: 'Absent in cookie mode' })),
+  expires_in: Type.Integer({ description: 'Seconds' }),
 }
 
-const wantsJson = (request: FastifyRequest): boolean => {
-  const accept = request.headers.accept ?? ''
-  return accept.includes('application/json') && !accept.includes('text/html')
-}
+/** Refusals of a refresh that spend the address's failure budget. */
+const refreshFailures: ReadonlySet<RefusalCode> = new Set([
+  'cross_site',
+  'refresh_invalid',
+  'refresh_user',
+  'refresh_expired',
+  'refresh_session',
+])
 
-const page = (reply: FastifyReply, status: 200 | 400 | 409, html: string) =>
-  reply.code(status).headers(pages.landingHeaders).type('text/html; charset=utf-8').send(html)
-
-const htmlOr = <S extends Parameters<typeof Type.Union>[0][number]>(schema: S) => ({
-  description: 'A page, or JSON for clients that accept only that',
-  content: { 'application/json': { schema }, 'text/html': { schema: Type.String() } },
-})
-
-/** POST register, login, refresh; GET me; the confirmation link (10 §8). */
+/** POST register, login, refresh; GET me (10 §8.1 to 8.4). */
 export const authRoutes =
-  (deps: { auth: Auth }): FastifyPluginCallbackTypebox =>
+  (deps: {
+    auth: Auth
+    proofs: ProofOfWork
+    limits: Limits
+    assertSameSite: (request: FastifyRequest) => void
+  }): FastifyPluginCallbackTypebox =>
   (server, _options, done) => {
-    const { auth } = deps
+    const { auth, proofs, limits, assertSameSite } = deps
     server.addHook('onSend', (_request, reply, payload, next) => {
       reply.header('cache-control', 'no-store')
       next(null, payload)
@@ -53,25 +53,27 @@ export const authRoutes =
     server.post(
       '/auth/register',
       {
-        config: isPublic,
+        config: { ...isPublic, limit: registerLimit },
         schema: {
           summary: 'Create an account; a confirmation mail follows',
           body: Type.Object({
             email: text('At most 254 characters'),
             password: text('8 to 128 characters'),
             password_confirm: text('The same again'),
+            terms_version: text('Version of the terms that the person saw'),
+            proof: proofField,
           }),
           response: { 201: message, ...errorResponses },
         },
       },
       async (request, reply) => {
-        const { email, password, password_confirm: passwordConfirm } = request.body
+        const { email, password, password_confirm: passwordConfirm, proof } = request.body
         const fields = {
           ...(email === undefined ? {} : { email }),
           ...(password === undefined ? {} : { password }),
           ...(passwordConfirm === undefined ? {} : { passwordConfirm }),
         }
-        const { needsApproval } = await auth.register(fields)
+        const { needsApproval } = await auth.register(fields, () => auth.guard(request, 'register', proof))
         const next = needsApproval
           ? 'You can log in once your account is approved.'
           : 'You can log in immediately after confirmation.'
@@ -84,40 +86,51 @@ export const authRoutes =
     server.post(
       '/auth/login',
       {
-        config: isPublic,
+        config: { ...isPublic, limit: loginLimit },
         schema: {
           summary: 'Sign in',
+          description: 'With `session: "cookie"` the refresh token is set as a cookie and is in no body.',
           body: Type.Object({
             email: text('Any spelling of the registered address'),
             password: text('The password'),
+            session: text('`body` (default) or `cookie`'),
             client_name: Type.Optional(Type.String({ maxLength: 64 })),
+            proof: proofField,
           }),
-          response: {
-            200: Type.Object({
-              access_token: Type.String(),
-              refresh_token: Type.String(),
-              expires_in: Type.Integer({ description: 'Seconds' }),
-              user: userSchema,
-            }),
-            ...errorResponses,
-          },
+          response: { 200: Type.Object({ ...tokenFields, user: userSchema }), ...errorResponses },
         },
       },
-      async (request) => {
-        const { email, password, client_name: clientName } = request.body
-        const fields = {
-          ...(email === undefined ? {} : { email }),
-          ...(password === undefined ? {} : { password }),
-        }
-        const result = await auth.login(fields, deviceOf(request, clientName))
-        return {
-          access_token: result.accessToken,
-          refresh_token: result.refreshToken,
-          expires_in: result.expiresInSeconds,
-          user: result.user,
-        }
+      async (request, reply) => {
+        const { email, password, session, client_name: clientName, proof } = request.body
+        const result = await auth.login({
+          email,
+          password,
+          session,
+          device: deviceOf(request, clientName),
+          address: addressKey(request.clientAddress),
+          canSolve: canSolve(request, proof),
+          checkProof: () => proofs.verify(proof, 'login'),
+          assertSameSite: () => assertSameSite(request),
+        })
+        return { ...tokenBody(reply, result), user: result.user }
       },
     )
+
+    /** A failure costs its address; once the budget is spent the answer is 429. A live token never comes here. */
+    const refuseRefresh = async (
+      error: unknown,
+      request: FastifyRequest,
+      reply: FastifyReply,
+      usesCookie: boolean,
+    ): Promise<never> => {
+      if (!(error instanceof AppError) || !refreshFailures.has(error.code)) throw error
+      const budget = await limits.hit(refreshLimit, addressKey(request.clientAddress))
+      reply.headers(budget.headers)
+      if (budget.isOver)
+        throw new AppError('rate_limited', { retryAfterSeconds: budget.retryAfterSeconds, cause: error })
+      if (usesCookie && error.status === 401) reply.header('set-cookie', clearedRefreshCookie)
+      throw error
+    }
 
     server.post(
       '/auth/refresh',
@@ -125,26 +138,23 @@ export const authRoutes =
         config: isPublic,
         schema: {
           summary: 'New access token and successor refresh token',
+          description: 'Without `refresh_token` in the body the cookie of the browser app is read.',
           // Any type: a token that is not a string is an invalid token (401), not a malformed request.
           body: Type.Object({
             refresh_token: Type.Optional(Type.Unknown({ description: 'The refresh token (string)' })),
           }),
-          response: {
-            200: Type.Object({
-              access_token: Type.String(),
-              refresh_token: Type.String(),
-              expires_in: Type.Integer({ description: 'Seconds' }),
-            }),
-            ...errorResponses,
-          },
+          response: { 200: Type.Object(tokenFields), ...errorResponses },
         },
       },
-      async (request) => {
-        const result = await auth.refresh(request.body.refresh_token, deviceOf(request))
-        return {
-          access_token: result.accessToken,
-          refresh_token: result.refreshToken,
-          expires_in: result.expiresInSeconds,
+      async (request, reply) => {
+        const inBody = request.body.refresh_token
+        const cookie = inBody === undefined ? readRefreshCookie(request) : undefined
+        try {
+          if (cookie !== undefined) assertSameSite(request)
+          const pair = await auth.refresh(inBody ?? cookie, deviceOf(request))
+          return tokenBody(reply, pair, cookie !== undefined)
+        } catch (error) {
+          return await refuseRefresh(error, request, reply, cookie !== undefined)
         }
       },
     )
@@ -153,39 +163,6 @@ export const authRoutes =
       '/auth/me',
       { schema: { summary: 'The signed-in user', response: { 200: userSchema, ...errorResponses } } },
       (request) => auth.profile(callerOf(request).userId),
-    )
-
-    const confirm = async (token: string, request: FastifyRequest, reply: FastifyReply) => {
-      const outcome = await auth.confirm(token)
-      if (wantsJson(request)) {
-        if (outcome === 'invalid') throw new AppError('confirm_link')
-        if (outcome === 'taken') throw new AppError('confirm_taken')
-        return reply.send({ message: 'Email confirmed successfully. You can now log in.' })
-      }
-      if (outcome === 'invalid')
-        return page(reply, 400, pages.errorPage('Link jest nieprawidłowy lub wygasł.'))
-      if (outcome === 'taken') return page(reply, 409, pages.errorPage('Ten adres jest już używany.'))
-      return page(reply, 200, pages.confirmedPage())
-    }
-    const confirmSchema = {
-      params: Type.Object({ token: Type.String() }),
-      response: { 200: htmlOr(message), 400: htmlOr(errorBody), 409: htmlOr(errorBody), ...errorResponses },
-    }
-    server.get(
-      '/auth/confirm-email/:token',
-      { config: isPublic, schema: { summary: 'Page behind the confirmation link', ...confirmSchema } },
-      async (request, reply) => {
-        if (wantsJson(request) && request.method === 'GET')
-          return confirm(request.params.token, request, reply)
-        if (await auth.isLinkLive(request.params.token))
-          return page(reply, 200, pages.confirmPage(request.url.split('?')[0] ?? ''))
-        return page(reply, 400, pages.errorPage('Link jest nieprawidłowy lub wygasł.'))
-      },
-    )
-    server.post(
-      '/auth/confirm-email/:token',
-      { config: isPublic, schema: { summary: 'Confirm an address', ...confirmSchema } },
-      (request, reply) => confirm(request.params.token, request, reply),
     )
     done()
   }

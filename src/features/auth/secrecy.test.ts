@@ -111,11 +111,21 @@ test('no log line holds a token, link, password or mail body, also when sending 
     const authorization = `Bearer ${pair.access_token}`
     await app.http.inject({ method: 'GET', url: '/auth/me', headers: { authorization } })
     await app.http.inject({ method: 'GET', url: '/auth/me', headers: { authorization: `${authorization}x` } })
+    assert.equal((await post('/auth/reset-password-request', credentials)).statusCode, 200)
+    const resetMail = await until(async () => sent.find(({ kind }) => kind === 'reset'), 'the reset mail')
+    const resetUrl = new URL(/https?:\/\/\S+reset-password\/\S+/.exec(resetMail.text)?.[0] ?? '').pathname
+    await app.http.inject({ method: 'GET', url: `${resetUrl}?token=${resetUrl.slice(-43)}` })
     await app.database.pool.query('alter table sessions rename to sessions_gone')
+    const chosen = scene.newPassword()
+    const newFields = { new_password: chosen, new_password_confirm: chosen }
+    assert.equal((await post(resetUrl, newFields)).statusCode, 500)
+    const change = { ...newFields, current_password: fields['password'], email: scene.newAddress() }
+    await app.http.inject({ method: 'PATCH', url: '/auth/me', headers: { authorization }, payload: change })
     assert.equal((await post('/auth/login', credentials)).statusCode, 500)
     assert.equal((await post('/auth/refresh', pair)).statusCode, 500)
     await until(async () => (log.includes('mail.send') ? true : null), 'the line of the failed job')
     assert.match(log, /\/auth\/confirm-email\/(:token|\[redacted\])/)
+    assert.match(log, /\/auth\/reset-password\/(:token|\[redacted\])/)
     assert.match(log, /smtp did not take the message \(ECONNRESET\)/)
     assert.match(log, /request failed/)
     assertAbsent(log, {
@@ -125,6 +135,8 @@ test('no log line holds a token, link, password or mail body, also when sending 
       'refresh token': pair.refresh_token,
       'part of the refresh token': pair.refresh_token.slice(4, 47),
       'confirmation token': url.slice(-43),
+      'reset token': resetUrl.slice(-43),
+      'new password': chosen,
       'mail body': mail.text.split('\n').find((line) => line.length > 40) ?? '',
     })
     assert.doesNotMatch(log, /\$argon2id/)

@@ -7,7 +7,7 @@ import type { Mail } from '../mail/mail.ts'
 import { findUser, type User } from '../users/users.ts'
 import { accessLifetimeSeconds, type AccessTokens } from './access-token.ts'
 import * as queries from './queries.ts'
-import type { Device, RefreshToken, Session } from './queries.ts'
+import type { Device, RefreshToken, Session, Transport } from './queries.ts'
 
 const dayMs = 86_400_000
 const idleMs = 7 * dayMs
@@ -19,11 +19,23 @@ export interface TokenPair {
   accessToken: string
   refreshToken: string
   expiresInSeconds: number
+  /** Where the refresh token goes: into the body, or into the cookie and no body at all. */
+  transport: Transport
 }
 
 export interface Sessions {
   /** A new session with its first refresh token, in the caller's transaction. */
-  open(tx: Tx, userId: number, device: Device): Promise<TokenPair & { sessionId: number }>
+  open(
+    tx: Tx,
+    userId: number,
+    device: Device,
+    transport: Transport,
+  ): Promise<TokenPair & { sessionId: number }>
+  /**
+   * A pair for the acting session in the caller's transaction: the refresh token is one more successor of its head, so
+   * a client that ignores it goes on as before. `endsEarlierAccess`: access tokens of an earlier second stop working.
+   */
+  reissue(tx: Tx, sessionId: number, options: { endsEarlierAccess: boolean }): Promise<TokenPair>
   refresh(token: unknown, device: Device): Promise<TokenPair>
   /** The bearer check (10 §6), in its order. */
   authenticate(authorization: string | undefined): Promise<{ userId: number; sessionId: number }>
@@ -58,7 +70,7 @@ export const createSessions = (deps: {
     new Date(Math.min(now.getTime() + idleMs, session.expiresAt.getTime()))
 
   const pair = async (
-    session: { id: number; userId: number; expiresAt: Date },
+    session: { id: number; userId: number; expiresAt: Date; transport: Transport },
     refreshToken: string,
     now: Date,
   ): Promise<TokenPair> => ({
@@ -68,6 +80,7 @@ export const createSessions = (deps: {
     ),
     refreshToken,
     expiresInSeconds: accessLifetimeSeconds,
+    transport: session.transport,
   })
 
   const addToken = async (tx: Tx, sessionId: number, parentId: number | null, now: Date) => {
@@ -76,7 +89,7 @@ export const createSessions = (deps: {
     return { token, id }
   }
 
-  const open: Sessions['open'] = async (tx, userId, device) => {
+  const open: Sessions['open'] = async (tx, userId, device, transport) => {
     const now = clock.now()
     const expiresAt = new Date(now.getTime() + absoluteMs)
     const session = {
@@ -84,7 +97,7 @@ export const createSessions = (deps: {
       device,
       now,
       expiresAt,
-      transport: 'body' as const,
+      transport,
       idleExpiresAt: idleEnd({ expiresAt }, now),
       accessValidFrom: floorToSecond(now),
     }
@@ -92,7 +105,17 @@ export const createSessions = (deps: {
     const first = await addToken(tx, id, null, now)
     await queries.touchSession(tx, id, { headTokenId: first.id, now, idleExpiresAt: session.idleExpiresAt })
     await queries.insertAuthEvent(tx, { userId, kind: 'sign_in', sessionId: id, device, now })
-    return { ...(await pair({ id, userId, expiresAt }, first.token, now)), sessionId: id }
+    return { ...(await pair({ id, userId, expiresAt, transport }, first.token, now)), sessionId: id }
+  }
+
+  const reissue: Sessions['reissue'] = async (tx, sessionId, { endsEarlierAccess }) => {
+    const now = clock.now()
+    const session = await queries.lockSession(tx, sessionId)
+    if (!session || session.endedAt !== null || session.headTokenId === null)
+      throw new AppError('session_over')
+    if (endsEarlierAccess) await queries.endEarlierAccess(tx, session.id, floorToSecond(now))
+    const successor = await addToken(tx, session.id, session.headTokenId, now)
+    return pair(session, successor.token, now)
   }
 
   const closeForReuse = async (
@@ -216,5 +239,5 @@ export const createSessions = (deps: {
     return { userId: claims.userId, sessionId: claims.sessionId }
   }
 
-  return { open, refresh, authenticate }
+  return { open, reissue, refresh, authenticate }
 }

@@ -2,10 +2,12 @@ import type { Clock } from '../../platform/clock.ts'
 import { violatedConstraint, type Db, type Tx } from '../../platform/db/database.ts'
 import { AppError } from '../../platform/errors.ts'
 import { priceOf } from './price.ts'
+import { scrubLedger, scrubStore } from './erase-queries.ts'
 import { listLots, listTransactions } from './history-queries.ts'
 import * as queries from './queries.ts'
 
 export { priceOf } from './price.ts'
+export { exportPoints } from './export-points.ts'
 export { creditRoutes } from './routes.ts'
 export type { Lot, Transaction } from './queries.ts'
 
@@ -45,6 +47,11 @@ export interface Credits {
   ): Promise<{ transactionId: number; isNew: boolean }>
   /** Gives a debit's points back to the lots they came from, at most once. */
   refund(tx: Tx, debitId: number, reason: string): Promise<boolean>
+  /**
+   * The account is deleted (30 §6): every lot expires, free texts, metadata and raw store ids go; rows, amounts, dates and
+   * the hashes of used receipts stay. Answers the points that expired. Works only while the account is `deleting`.
+   */
+  closeAccount(tx: Tx, userId: number): Promise<number>
   balance(db: Db, userId: number): Promise<number>
   summary(
     db: Db,
@@ -213,6 +220,23 @@ export const createCredits = (deps: { clock: Clock; config: CreditsConfig }): Cr
     return true
   }
 
+  const closeAccount: Credits['closeAccount'] = async (tx, userId) => {
+    const now = clock.now()
+    await lock(tx, userId)
+    let expired = 0
+    for (const { id: lotId, amountRemaining } of await queries.lockOpenLots(tx, userId)) {
+      const amount = -amountRemaining
+      await queries.changeLot(tx, lotId, amount, now)
+      const row = { userId, type: 'expire' as const, amount, reason: 'account_deleted', now }
+      await queries.insertTransaction(tx, row, [{ lotId, amount }])
+      expired += amountRemaining
+    }
+    await scrubLedger(tx, userId, now)
+    await scrubStore(tx, userId, now)
+    await settle(tx, userId, now)
+    return expired
+  }
+
   const balance = (db: Db, userId: number): Promise<number> => queries.spendable(db, userId, clock.now())
 
   const summary: Credits['summary'] = async (db, userId) => {
@@ -232,6 +256,7 @@ export const createCredits = (deps: { clock: Clock; config: CreditsConfig }): Cr
     grant,
     debit,
     refund,
+    closeAccount,
     balance,
     summary,
     history: listTransactions,

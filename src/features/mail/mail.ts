@@ -10,6 +10,7 @@ import type { MailKind } from './templates.ts'
 
 export type { MailKind } from './templates.ts'
 export { listOutbox, storeOutboxMessage } from './queries.ts'
+export { eraseMails, findMailStatus, forgetMail } from './erase-queries.ts'
 
 export const sendMailJob = defineJob({
   name: 'mail.send',
@@ -23,25 +24,27 @@ export const sendMailJob = defineJob({
 })
 
 export interface Mail {
-  /** Queues a mail in the transaction that causes it. Links with tokens are made only when it is sent. */
+  /** Queues a mail in the transaction that causes it; answers its id. Links with tokens are made only when it is sent. */
   queue(
     tx: Tx,
     mail: {
       kind: MailKind
-      userId: number
+      /** Null for the last mail of a deleted account. */
+      userId: number | null
       recipient: string
       mailTokenId?: number
       expiresAt?: Date
       /** Shown in the mail; never a link or a token. */
-      variables?: { device?: string; newAddress?: string }
+      variables?: queries.StoredMailVariables
     },
-  ): Promise<void>
+  ): Promise<number>
 }
 
 export const createMail = (deps: { clock: Clock; enqueue: Jobs['enqueue'] }): Mail => ({
   queue: async (tx, mail) => {
     const emailId = await queries.insertEmail(tx, { ...mail, now: deps.clock.now() })
     await deps.enqueue(tx, sendMailJob, { email_id: emailId })
+    return emailId
   },
 })
 
@@ -78,7 +81,9 @@ export const createSendMail = (deps: {
     if (email.token?.isDead === true) return await finish('cancelled', null)
     const link = email.token
       ? `${deps.publicUrl}${linkPaths[email.token.kind] ?? ''}${mailToken(deps.linkKey, email.token.salt)}`
-      : undefined
+      : email.kind === 'export_ready'
+        ? `${deps.publicUrl}/app/`
+        : undefined
     const variables = { ...email.variables, at: email.createdAt, ...(link === undefined ? {} : { link }) }
     const content = renderStored(email.kind, variables, { assetBaseUrl: deps.publicUrl, now })
     try {

@@ -1,23 +1,30 @@
-import { Type } from 'typebox'
+import { Type, type Static } from 'typebox'
 import { Value } from 'typebox/value'
 import type { Db, Tx } from '../../platform/db/database.ts'
 import type { EmailMessage } from '../../providers/email/email.ts'
 import { isMailKind, type MailKind } from './templates.ts'
 
+const count = Type.Optional(Type.Integer({ minimum: 0 }))
 const variablesSchema = Type.Object({
   device: Type.Optional(Type.String()),
   newAddress: Type.Optional(Type.String()),
+  /** What a deletion removed. */
+  recordings: count,
+  narrations: count,
+  providerCopies: count,
 })
+
+export type StoredMailVariables = Static<typeof variablesSchema>
 
 export const insertEmail = async (
   tx: Tx,
   email: {
     kind: MailKind
-    userId: number
+    userId: number | null
     recipient: string
     mailTokenId?: number
     expiresAt?: Date
-    variables?: { device?: string; newAddress?: string }
+    variables?: StoredMailVariables
     now: Date
   },
 ): Promise<number> => {
@@ -42,7 +49,7 @@ export interface QueuedEmail {
   recipient: string
   createdAt: Date
   expiresAt: Date | null
-  variables: { device?: string; newAddress?: string }
+  variables: StoredMailVariables
   token: { kind: string; salt: Buffer; isDead: boolean } | null
 }
 

@@ -7,6 +7,9 @@ export interface StoredVariables {
   link?: string
   device?: string
   newAddress?: string
+  recordings?: number
+  narrations?: number
+  providerCopies?: number
   at: Date
 }
 
@@ -31,8 +34,13 @@ export const renderStored = (
     case 'export_ready':
       return renderMail(kind, link === undefined ? {} : { link }, settings)
     case 'verified':
+    case 'approved':
+    case 'deactivated':
     case 'deletion_started':
-    case 'deletion_finished':
       return renderMail(kind, {}, settings)
+    case 'deletion_finished': {
+      const { recordings = 0, narrations = 0, providerCopies = 0 } = variables
+      return renderMail(kind, { recordings, narrations, providerCopies }, settings)
+    }
   }
 }

@@ -15,8 +15,14 @@ const mails: Record<string, RenderedMail> = {
   session_closed: renderMail('session_closed', { device: 'Pixel 9', at }, settings),
   email_change_requested: renderMail('email_change_requested', { newAddress: 'anna@dom.pl' }, settings),
   email_change_done: renderMail('email_change_done', { newAddress: 'anna@dom.pl' }, settings),
+  approved: renderMail('approved', {}, settings),
+  deactivated: renderMail('deactivated', {}, settings),
   deletion_started: renderMail('deletion_started', {}, settings),
-  deletion_finished: renderMail('deletion_finished', {}, settings),
+  deletion_finished: renderMail(
+    'deletion_finished',
+    { recordings: 2, narrations: 5, providerCopies: 1 },
+    settings,
+  ),
   export_ready: renderMail('export_ready', { link: 'https://api.dawnotemu.app/app/konto' }, settings),
 }
 
@@ -56,6 +62,9 @@ test('the subjects are those of the list', () => {
   assert.equal(mails['confirmation']?.subject, 'DawnoTemu: potwierdź swój adres e-mail ✨')
   assert.equal(mails['reset']?.subject, 'DawnoTemu: ustaw nowe hasło 🔐')
   assert.equal(mails['session_closed']?.subject, 'Wylogowaliśmy jedno z Twoich urządzeń 🔐')
+  assert.equal(mails['approved']?.subject, 'Twoje konto DawnoTemu jest już aktywne ✨')
+  assert.equal(mails['deactivated']?.subject, 'Twoje konto DawnoTemu zostało wyłączone')
+  assert.equal(mails['export_ready']?.subject, 'Twoje dane z DawnoTemu są gotowe')
 })
 
 test('lifetimes are stated', () => {

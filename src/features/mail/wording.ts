@@ -16,8 +16,11 @@ export interface MailVariables {
   session_closed: Occasion
   email_change_requested: { newAddress?: string }
   email_change_done: { newAddress?: string }
+  approved: Record<string, never>
+  deactivated: Record<string, never>
   deletion_started: Record<string, never>
-  deletion_finished: Record<string, never>
+  /** What was removed, and then looked for in vain. */
+  deletion_finished: { recordings: number; narrations: number; providerCopies: number }
   /** The browser app's account page; no token in it. */
   export_ready: { link?: string }
 }
@@ -71,6 +74,30 @@ export const maskAddress = (address: string): string => {
 
 const addressFacts = ({ newAddress }: { newAddress?: string }): [string, string][] =>
   newAddress === undefined ? [] : [['Nowy adres', maskAddress(newAddress)]]
+
+const plural = new Intl.PluralRules('pl-PL')
+
+/** `2 nagrania`, `5 nagrań`: the noun in the form that its number asks for. */
+const counted = (count: number, [one, few, many]: readonly [string, string, string]): string => {
+  const form = plural.select(count)
+  return `${count} ${form === 'one' ? one : form === 'few' ? few : many}`
+}
+
+const removedWords = (removed: MailVariables['deletion_finished']): string => {
+  const parts = [
+    counted(removed.recordings, ['nagranie głosu', 'nagrania głosu', 'nagrań głosu']),
+    counted(removed.narrations, ['przeczytaną bajkę', 'przeczytane bajki', 'przeczytanych bajek']),
+    counted(removed.providerCopies, [
+      'kopię głosu u dostawcy syntezy mowy',
+      'kopie głosu u dostawcy syntezy mowy',
+      'kopii głosu u dostawcy syntezy mowy',
+    ]),
+  ]
+  return (
+    `Usunęliśmy Twoje konto, a z nim: ${parts.join(', ')}. ` +
+    'Potem zajrzeliśmy w każde z tych miejsc i sprawdziliśmy, że nic tam nie zostało.'
+  )
+}
 
 const notYou = `To nie Ty? Ustaw nowe hasło w aplikacji („Nie pamiętam hasła”) i napisz do nas: ${company.support}.`
 
@@ -160,6 +187,31 @@ export const wordings: { [K in MailKind]: (variables: MailVariables[K]) => Wordi
     facts: addressFacts(variables),
     notes: [`To nie Ty? Napisz do nas jak najszybciej: ${company.support}.`],
   }),
+  approved: () => ({
+    subject: 'Twoje konto DawnoTemu jest już aktywne ✨',
+    preheader: 'Możesz się zalogować, okres próbny zaczyna się dziś.',
+    headline: 'Drzwi są otwarte',
+    subline: 'Zapraszamy do świata bajek',
+    title: 'Konto jest aktywne',
+    paragraphs: [
+      'Dziękujemy za cierpliwość. Twoje konto jest już aktywne, a okres próbny zaczyna się dziś.',
+      'Zaloguj się w aplikacji na telefonie, nagraj swój głos i wybierz bajkę na dobranoc.',
+    ],
+    button: loginButton,
+    notes: ['Przycisk działa na telefonie z zainstalowaną aplikacją DawnoTemu.'],
+  }),
+  deactivated: () => ({
+    subject: 'Twoje konto DawnoTemu zostało wyłączone',
+    preheader: 'Nagrania i bajki zostają na miejscu, ale nie można się zalogować.',
+    headline: 'Konto wyłączone',
+    subline: 'Twoje bajki czekają tam, gdzie były',
+    title: 'Konto zostało wyłączone',
+    paragraphs: [
+      'Wyłączyliśmy Twoje konto i wylogowaliśmy wszystkie urządzenia. Nagrania i bajki zostają na miejscu, niczego nie usunęliśmy.',
+      'Subskrypcję kupioną w App Store lub Google Play kończy się w ustawieniach sklepu. Wyłączenie konta jej nie zatrzymuje.',
+    ],
+    notes: [`Chcesz wiedzieć dlaczego albo wrócić? Napisz do nas: ${company.support}.`],
+  }),
   deletion_started: () => ({
     subject: 'Usuwamy Twoje konto DawnoTemu',
     preheader: 'Usuwamy nagrania, bajki i dane konta.',
@@ -172,15 +224,16 @@ export const wordings: { [K in MailKind]: (variables: MailVariables[K]) => Wordi
     ],
     notes: [`To nie Twoja prośba? Napisz do nas jak najszybciej: ${company.support}.`],
   }),
-  deletion_finished: () => ({
+  deletion_finished: (removed) => ({
     subject: 'Twoje konto DawnoTemu zostało usunięte',
     preheader: 'To ostatnia wiadomość od nas.',
     headline: 'Żegnaj, do zobaczenia',
     subline: 'I żyli długo i szczęśliwie',
     title: 'Konto usunięte',
     paragraphs: [
-      'Usunęliśmy Twoje konto, nagrania głosu i bajki. Po wysłaniu tej wiadomości usuwamy też ten adres, więc to ostatni list od nas.',
-      'Subskrypcję kupioną w App Store lub Google Play zakończ w ustawieniach sklepu, jeśli jeszcze trwa.',
+      removedWords(removed),
+      'Po wysłaniu tej wiadomości usuwamy też ten adres, więc to ostatni list od nas.',
+      'Subskrypcję kupioną w App Store lub Google Play zakończ w ustawieniach sklepu, jeśli jeszcze trwa. Usunięcie konta jej nie zatrzymuje.',
     ],
     notes: ['Dziękujemy za wspólny czas. Drzwi do świata bajek są zawsze otwarte. ❤️'],
   }),

@@ -1,6 +1,7 @@
 import { StorageUnavailable } from '../../providers/storage/storage.ts'
 import { findStory } from '../stories/stories.ts'
-import { insertSlotEvent, setSlotHold, stampLastUsed } from '../voices/voices.ts'
+import { isAccountLive } from '../users/users.ts'
+import { createDiscard, insertSlotEvent, setSlotHold, stampLastUsed } from '../voices/voices.ts'
 import * as leases from './attempt-lease-queries.ts'
 import { buildFile } from './finished-file.ts'
 import { RunOver, type ProduceDeps, type Run } from './attempt-run.ts'
@@ -11,6 +12,7 @@ export const minFileBytes = 2049
 
 export const createAssembler = (deps: ProduceDeps) => {
   const { database, clock, storage } = deps
+  const discard = createDiscard(deps)
 
   /** speaking → assembling → done: joins the parts, stores the file under a new key, then names it in one transaction. */
   const assemble = async (run: Run, signal: AbortSignal): Promise<void> => {
@@ -45,6 +47,7 @@ export const createAssembler = (deps: ProduceDeps) => {
     )
     const isDone = await database.transaction(async (tx) => {
       const now = clock.now()
+      if (!(await isAccountLive(tx, narration.userId))) return false
       if (!(await leases.endAttempt(tx, attempt.id, owner, { stage: 'done', outcome: null, now })))
         return false
       await queries.finishNarration(tx, {
@@ -68,7 +71,7 @@ export const createAssembler = (deps: ProduceDeps) => {
       return true
     })
     if (isDone) return
-    await storage.deleteMany([objectKey]).catch(() => undefined)
+    await discard([objectKey])
     throw new RunOver()
   }
 

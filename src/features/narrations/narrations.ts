@@ -3,14 +3,16 @@ import { sha256 } from '../../platform/crypto.ts'
 import { sqlState, type Database, type Db, type Tx } from '../../platform/db/database.ts'
 import { AppError } from '../../platform/errors.ts'
 import type { Jobs } from '../../platform/jobs/jobs.ts'
+import { withdrawJobs } from '../../platform/jobs/withdraw.ts'
 import type { SpeechProvider, SpeechProviderName } from '../../providers/speech/speech.ts'
 import type { Credits } from '../credits/credits.ts'
 import { findStory, type Story } from '../stories/stories.ts'
 import { accessOf, lockUser } from '../users/users.ts'
-import { lockVoice, type Slots, type Voice } from '../voices/voices.ts'
+import { lockVoice, type Leftovers, type RemovalReason, type Slots, type Voice } from '../voices/voices.ts'
 import * as attempts from './attempt-queries.ts'
 import * as leases from './attempt-lease-queries.ts'
 import type { Attempt } from './attempt-queries.ts'
+import { listRecentAttempts, listVoiceFiles } from './erase-queries.ts'
 import { refundReasonOf, type Outcome } from './outcomes.ts'
 import { produceNarrationJob, type EndAttempt } from './attempt-run.ts'
 import * as queries from './queries.ts'
@@ -19,8 +21,13 @@ import { splitText } from './split-text.ts'
 
 export { produceNarrationJob } from './attempt-run.ts'
 export { createProduceNarration } from './produce-narration.job.ts'
+export { exportNarrations } from './export-narrations.ts'
 export { narrationRoutes } from './routes.ts'
+export { narrationOwner } from './task-owner.ts'
 export { createSweepNarrations, sweepNarrationsJob } from './sweep-narrations.job.ts'
+
+// A run of the job ends within this.
+const jobMs = produceNarrationJob.limitSeconds * 1000
 
 export interface NarrationConfig {
   waitLimitSeconds: number
@@ -42,8 +49,10 @@ export interface Narrations {
   resumeVoice(tx: Tx, voiceId: number): Promise<void>
   /** The voice cannot be made: what waited for it ends. */
   failVoice(tx: Tx, voiceId: number, outcome: Outcome): Promise<void>
-  /** Cancels, refunds and removes everything narrated in a voice; answers the object keys. */
-  removeVoice(tx: Tx, voice: Voice, reason: 'voice_deleted' | 'account_deleted'): Promise<string[]>
+  /** Cancels, refunds and removes the rows of everything narrated in a voice; answers what they leave behind. */
+  removeVoice(tx: Tx, voice: Voice, reason: RemovalReason): Promise<Leftovers>
+  /** The account goes: its waiting jobs are cancelled. */
+  stop(tx: Tx, userId: number): Promise<void>
 }
 
 export const createNarrations = (deps: {
@@ -68,6 +77,7 @@ export const createNarrations = (deps: {
 
   const checkOwner = async (tx: Tx, voice: Voice, isFree: boolean): Promise<void> => {
     const owner = await lockUser(tx, voice.userId)
+    if (owner?.status === 'deleting') throw new AppError('user_inactive')
     if (isFree || !config.enforceSubscriptionGate) return
     if (!owner || owner.status === 'deleted') throw new AppError('voice_owner_missing')
     if (!accessOf(owner, clock.now()).canGenerate) throw new AppError('subscription_required')
@@ -181,10 +191,19 @@ export const createNarrations = (deps: {
       })
       if (ended && ended.debitId !== null) await credits.refund(tx, ended.debitId, reason)
     }
-    const keys = await queries.listVoiceObjects(tx, voice.id)
+    const { objects, folders } = await listVoiceFiles(tx, voice.id)
+    // Jobs of attempts that ended a while ago have ended, too.
+    const recent = await listRecentAttempts(tx, { voiceId: voice.id }, new Date(now.getTime() - jobMs))
+    const running = await withdrawJobs(tx, produceNarrationJob, 'attempt_id', recent)
     await queries.deleteVoiceNarrations(tx, voice.id)
-    return keys
+    const runs = running.map((value) => ({ job: produceNarrationJob.name, key: 'attempt_id', value }))
+    return { objects, folders, runs }
   }
 
-  return { request, fail, resumeVoice, failVoice, removeVoice }
+  const stop: Narrations['stop'] = async (tx, userId) => {
+    const recent = await listRecentAttempts(tx, { userId }, clock.now())
+    await withdrawJobs(tx, produceNarrationJob, 'attempt_id', recent)
+  }
+
+  return { request, fail, resumeVoice, failVoice, removeVoice, stop }
 }

@@ -227,23 +227,6 @@ export const insertPart = async (
     .execute()
 }
 
-/** Every object that a voice's narrations name. */
-export const listVoiceObjects = async (tx: Tx, voiceId: number): Promise<string[]> => {
-  const narrations = await tx
-    .selectFrom('narrations')
-    .select(['object_key as key'])
-    .where('voice_id', '=', voiceId)
-    .where('object_key', 'is not', null)
-    .execute()
-  const parts = await tx
-    .selectFrom('narration_parts as p')
-    .innerJoin('narrations as n', 'n.id', 'p.narration_id')
-    .select(['p.object_key as key'])
-    .where('n.voice_id', '=', voiceId)
-    .execute()
-  return [...narrations, ...parts].flatMap((row) => (row.key === null ? [] : [row.key]))
-}
-
 export const deleteVoiceNarrations = async (tx: Tx, voiceId: number): Promise<void> => {
   await tx.deleteFrom('narrations').where('voice_id', '=', voiceId).execute()
 }

@@ -1,4 +1,5 @@
-import { extendSlotHold } from '../voices/voices.ts'
+import { isAccountLive } from '../users/users.ts'
+import { createDiscard, extendSlotHold } from '../voices/voices.ts'
 import * as leases from './attempt-lease-queries.ts'
 import { RunOver, SlotGone, type ProduceDeps, type Run } from './attempt-run.ts'
 import * as queries from './queries.ts'
@@ -32,6 +33,7 @@ export const planParts = (
 
 export const createSpeaker = (deps: ProduceDeps) => {
   const { database, clock, storage } = deps
+  const discard = createDiscard(deps)
 
   const speakOne = async (
     run: Run,
@@ -43,10 +45,11 @@ export const createSpeaker = (deps: ProduceDeps) => {
     const externalId = voice.slot?.externalId
     if (!voice.slot || !externalId) throw new SlotGone()
     const slotId = voice.slot.id
-    // Before each call, retries included: the attempt, its voice and the slot still stand, and stay held.
+    // Before each call, retries included: the account, the attempt and the slot still stand, and the slot stays held.
     const beforeCall = () =>
       database.transaction(async (tx) => {
         const until = new Date(clock.now().getTime() + partHoldMs)
+        if (!(await isAccountLive(tx, narration.userId))) throw new RunOver()
         if (!(await leases.isStillOurs(tx, attempt.id, owner))) throw new RunOver()
         if (!(await extendSlotHold(tx, slotId, externalId, until))) throw new SlotGone()
       })
@@ -59,6 +62,7 @@ export const createSpeaker = (deps: ProduceDeps) => {
     await storage.put(objectKey, spoken.audio, { contentType: 'audio/mpeg' }, signal)
     const isRecorded = await database.transaction(async (tx) => {
       if (!(await leases.isStillOurs(tx, attempt.id, owner))) return false
+      if (!(await isAccountLive(tx, narration.userId))) return false
       await queries.insertPart(tx, {
         narrationId: narration.id,
         renderKey: part.renderKey,
@@ -80,7 +84,7 @@ export const createSpeaker = (deps: ProduceDeps) => {
     if (isRecorded) return
     // Only an object that no row names may go: another run may have stored the same part.
     const parts = await queries.listParts(database.read, narration.id)
-    if (!parts.has(part.renderKey)) await storage.deleteMany([objectKey]).catch(() => undefined)
+    if (!parts.has(part.renderKey)) await discard([objectKey])
     throw new RunOver()
   }
 

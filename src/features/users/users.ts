@@ -8,7 +8,9 @@ export interface User {
   id: number
   email: string | null
   emailConfirmed: boolean
+  /** As stored; `livePendingEmail` says whether it still counts. */
   pendingEmail: string | null
+  pendingEmailAt: Date | null
   passwordHash: string | null
   credentialVersion: number
   status: UserStatus
@@ -30,6 +32,7 @@ const columns = [
   'email',
   'email_confirmed',
   'pending_email',
+  'pending_email_at',
   'password_hash',
   'credential_version',
   'status',
@@ -59,6 +62,7 @@ const toUser = (row: Row): User => {
     email: row.email,
     emailConfirmed: row.email_confirmed,
     pendingEmail: row.pending_email,
+    pendingEmailAt: row.pending_email_at,
     passwordHash: row.password_hash,
     credentialVersion: row.credential_version,
     status: row.status,
@@ -91,6 +95,30 @@ export const findUserByEmail = async (db: Db, email: string): Promise<User | nul
 export const lockUser = async (tx: Tx, id: number): Promise<User | null> => {
   const row = await select(tx).where('id', '=', id).forNoKeyUpdate().executeTakeFirst()
   return row ? toUser(row) : null
+}
+
+/** True for the only active administrator. No other one can leave until the transaction ends. */
+export const isLastAdmin = async (tx: Tx, id: number): Promise<boolean> => {
+  const row = await tx.selectFrom('users').select('is_admin').where('id', '=', id).executeTakeFirst()
+  if (row?.is_admin !== true) return false
+  const active = await tx
+    .selectFrom('users')
+    .select('id')
+    .where('is_admin', '=', true)
+    .where('status', '=', 'active')
+    .orderBy('id')
+    .forNoKeyUpdate()
+    .execute()
+  return active.length === 1 && active[0]?.id === id
+}
+
+/**
+ * False once the account's deletion has begun: a job that works for it then leaves, without a call to a provider and
+ * without a record that the deletion would not see.
+ */
+export const isAccountLive = async (db: Db, id: number): Promise<boolean> => {
+  const row = await db.selectFrom('users').select('status').where('id', '=', id).executeTakeFirst()
+  return row !== undefined && row.status !== 'deleting' && row.status !== 'deleted'
 }
 
 /** The stored, compared and mailed form of an address: NFC, trimmed, lower case. */
@@ -151,6 +179,14 @@ export const accessOf = (
   return { trial, subscription, canGenerate: trial || subscription }
 }
 
+const pendingEmailMs = 24 * 3_600_000
+
+/** The address that waits for its confirmation, or null; it lapses together with its 24 h link. */
+export const livePendingEmail = (user: User, now: Date): string | null =>
+  user.pendingEmailAt !== null && now.getTime() - user.pendingEmailAt.getTime() < pendingEmailMs
+    ? user.pendingEmail
+    : null
+
 const nullableText = Type.Union([Type.String(), Type.Null()])
 
 export const userSchema = Type.Object(
@@ -196,6 +232,6 @@ export const toUserJson = (user: User, balance: number, now: Date): Static<typeo
     subscription_will_renew: user.subscriptionWillRenew,
     subscription_source: user.subscriptionSource,
     can_generate: access.canGenerate,
-    pending_email: user.pendingEmail,
+    pending_email: livePendingEmail(user, now),
   }
 }

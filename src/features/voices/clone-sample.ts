@@ -4,7 +4,9 @@ import type { Clock } from '../../platform/clock.ts'
 import type { DecodeSandbox } from '../../platform/audio/decode-sandbox.ts'
 import { encodeMp3 } from '../../platform/audio/mp3-encode.ts'
 import type { Database } from '../../platform/db/database.ts'
+import type { Jobs } from '../../platform/jobs/jobs.ts'
 import type { ObjectStorage } from '../../providers/storage/storage.ts'
+import { createDiscard } from './delete-objects.job.ts'
 import * as queries from './queries.ts'
 
 // What the providers ask for: 44.1 kHz mono MP3 of 128 kbit/s; three minutes stay well under 10 MB.
@@ -32,8 +34,10 @@ export const createSampleMaker = (deps: {
   clock: Clock
   storage: ObjectStorage
   sandbox: DecodeSandbox
+  enqueue: Jobs['enqueue']
 }): SampleMaker => {
   const { database, storage, sandbox } = deps
+  const discard = createDiscard(deps)
 
   const load = async (key: string, signal: AbortSignal): Promise<Uint8Array | null> => {
     const object = await storage.get(key, undefined, signal)
@@ -60,7 +64,7 @@ export const createSampleMaker = (deps: {
       queries.storeCloneSample(tx, voiceId, key, deps.clock.now()),
     )
     if (isStored) return { key }
-    await storage.deleteMany([key])
+    await discard([key])
     return null
   }
 

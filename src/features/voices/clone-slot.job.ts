@@ -3,6 +3,7 @@ import type { Database, Tx } from '../../platform/db/database.ts'
 import { handleJob, JobHandedBack, type Job, type Jobs } from '../../platform/jobs/jobs.ts'
 import type { Logger } from '../../platform/observability/logger.ts'
 import { SpeechError, type SpeechProvider, type SpeechProviderName } from '../../providers/speech/speech.ts'
+import { isAccountLive } from '../users/users.ts'
 import type { SampleMaker } from './clone-sample.ts'
 import * as queries from './queries.ts'
 import * as slotQueries from './slot-queries.ts'
@@ -51,6 +52,19 @@ export const createCloneSlot = (deps: CloneDeps): Job => {
 
   const give = (slotId: number, owner: string) =>
     database.transaction((tx) => slotQueries.giveSlotBack(tx, slotId, owner))
+
+  /** Nothing was cloned: whoever removes the voice need not wait for the end of our lease. */
+  const leave = (slotId: number, owner: string) =>
+    database.transaction(async (tx) => {
+      await slotQueries.giveSlotBack(tx, slotId, owner)
+      if (await tombstones.freeTombstone(tx, slotId, owner))
+        await deps.enqueue(tx, releaseSlotJob, { slot_id: slotId })
+    })
+
+  const isWanted = async (slot: slotQueries.ClaimedSlot): Promise<boolean> => {
+    const voice = await queries.findVoice(database.read, slot.voiceId)
+    return voice !== null && (await isAccountLive(database.read, voice.userId))
+  }
 
   const fail = (
     slot: slotQueries.ClaimedSlot,
@@ -113,6 +127,8 @@ export const createCloneSlot = (deps: CloneDeps): Job => {
         await deps.enqueue(tx, releaseSlotJob, { slot_id: slotId })
         return
       }
+      // An account on its way out needs to find the remote voice by its slot, and nothing more.
+      if (!(await isAccountLive(tx, voice.userId))) return
       await queries.stampLastUsed(tx, voice.id, now)
       await queries.moveVoiceState(tx, voice.id, ['error'], 'ready', { errorCode: null, now })
       await queries.insertSlotEvent(tx, {
@@ -130,12 +146,14 @@ export const createCloneSlot = (deps: CloneDeps): Job => {
     slot: slotQueries.ClaimedSlot,
     provider: SpeechProvider,
     signal: AbortSignal,
-  ): Promise<{ externalId: string; isAdopted: boolean } | 'sample_missing'> => {
+  ): Promise<{ externalId: string; isAdopted: boolean } | 'sample_missing' | 'unwanted'> => {
     const name = `${config.voicePrefix}${slot.voiceId}-${slot.id}`
+    if (!(await isWanted(slot))) return 'unwanted'
     // Not the first run: an earlier one may have got through before its answer was lost.
     const found = slot.attempts > 1 ? await provider.findByName({ name }, signal) : null
     if (found) return { externalId: found.externalId, isAdopted: true }
     const sample = await deps.samples.read(slot.voiceId, signal)
+    if (!(await isWanted(slot))) return 'unwanted'
     if (sample === null) return 'sample_missing'
     const { externalId } = await provider.clone(
       { name, sample, sampleType: 'audio/mpeg', language: 'pl' },
@@ -169,7 +187,8 @@ export const createCloneSlot = (deps: CloneDeps): Job => {
         provider,
         AbortSignal.any([lease.signal, AbortSignal.timeout(cloneDeadlineMs)]),
       )
-      if (result === 'sample_missing') await fail(slot, owner, 'sample_missing')
+      if (result === 'unwanted') await leave(slotId, owner)
+      else if (result === 'sample_missing') await fail(slot, owner, 'sample_missing')
       else await record(slot, owner, result.externalId, result.isAdopted)
     } catch (error) {
       if (error instanceof SlotLeaseLost || (lease.signal.aborted && !signal.aborted)) return

@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
-import { defineJob, handleJob, type Job } from '../../platform/jobs/jobs.ts'
+import type { Database } from '../../platform/db/database.ts'
+import { defineJob, handleJob, type Job, type Jobs } from '../../platform/jobs/jobs.ts'
 import type { ObjectStorage } from '../../providers/storage/storage.ts'
 
 export const deleteObjectsJob = defineJob({
@@ -18,3 +19,15 @@ export const createDeleteObjects = (deps: { storage: ObjectStorage }): Job =>
     if (failed.length > 0)
       throw new Error(`storage.delete-objects: ${failed.length} of ${keys.length} objects are left`)
   })
+
+/** Removes objects that no row names: at once if the store lets us, else by a job, so that none is forgotten. */
+export const createDiscard =
+  (deps: { database: Database; storage: ObjectStorage; enqueue: Jobs['enqueue'] }) =>
+  async (keys: readonly string[]): Promise<void> => {
+    const left = await deps.storage.deleteMany(keys).then(
+      ({ failed }) => failed.map(({ key }) => key),
+      () => [...keys],
+    )
+    if (left.length > 0)
+      await deps.database.transaction((tx) => deps.enqueue(tx, deleteObjectsJob, { keys: left }))
+  }

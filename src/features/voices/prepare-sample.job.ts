@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import type { Clock } from '../../platform/clock.ts'
 import type { Database } from '../../platform/db/database.ts'
 import { defineJob, handleJob, type Job } from '../../platform/jobs/jobs.ts'
+import { isAccountLive } from '../users/users.ts'
 import { SampleUnreadable, type SampleMaker } from './clone-sample.ts'
 import * as queries from './queries.ts'
 
@@ -24,7 +25,7 @@ export const createPrepareSample = (deps: { database: Database; clock: Clock; sa
   handleJob(prepareSampleJob, async ({ voice_id: voiceId }, { signal }) => {
     const { database, clock, samples } = deps
     const voice = await queries.findVoice(database.read, voiceId)
-    if (voice?.state !== 'recorded') return
+    if (voice?.state !== 'recorded' || !(await isAccountLive(database.read, voice.userId))) return
     const move = (to: queries.VoiceState, errorCode: string | null) =>
       database.transaction(async (tx) => {
         const now = clock.now()

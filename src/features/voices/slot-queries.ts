@@ -161,11 +161,13 @@ export const giveSlotBack = async (tx: Tx, slotId: number, owner: string): Promi
     .execute()
 }
 
-export const dropSlot = async (tx: Tx, slotId: number, owner: string | null): Promise<boolean> => {
+/** A run drops the slot it is cloning for; a tombstone is not its own any more. */
+export const dropSlot = async (tx: Tx, slotId: number, owner: string): Promise<boolean> => {
   const result = await tx
     .deleteFrom('voice_slots')
     .where('id', '=', slotId)
-    .$if(owner !== null, (query) => query.where('owner', '=', owner))
+    .where('owner', '=', owner)
+    .where('state', '=', 'cloning')
     .executeTakeFirst()
   return result.numDeletedRows > 0n
 }
@@ -181,17 +183,62 @@ export const dropReadySlot = async (tx: Tx, voiceId: number, externalId: string)
   return result.numDeletedRows > 0n
 }
 
-/** The voice goes: its slot becomes a tombstone (or vanishes when nothing was cloned yet). Ids to release. */
-export const abandonSlots = async (tx: Tx, voiceId: number, reason: string, now: Date): Promise<number[]> => {
-  await tx.deleteFrom('voice_slots').where('voice_id', '=', voiceId).where('state', '=', 'reserved').execute()
+/** Where a remote voice is to be found when no row of ours names its voice any more. */
+export interface RemoteCopy {
+  slotId: number
+  provider: string
+  externalId: string | null
+  /** The name it was, or may have been, cloned under. */
+  intentToken: string | null
+}
+
+const copyColumns = ['id', 'provider', 'external_id', 'intent_token'] as const
+
+const toCopy = (row: {
+  id: number
+  provider: string
+  external_id: string | null
+  intent_token: string | null
+}): RemoteCopy => ({
+  slotId: row.id,
+  provider: row.provider,
+  externalId: row.external_id,
+  intentToken: row.intent_token,
+})
+
+/**
+ * The voice goes: its slot becomes a tombstone, or vanishes when no clone was ever begun for it. Tombstones that earlier
+ * remote voices of it left are answered too.
+ */
+export const abandonSlots = async (
+  tx: Tx,
+  voiceId: number,
+  reason: string,
+  now: Date,
+): Promise<RemoteCopy[]> => {
+  await tx
+    .deleteFrom('voice_slots')
+    .where('voice_id', '=', voiceId)
+    .where('state', '=', 'reserved')
+    .where('intent_token', 'is', null)
+    .execute()
   const rows = await tx
     .updateTable('voice_slots')
     .set({ state: 'releasing', voice_id: null, reason, updated_at: now })
     .where('voice_id', '=', voiceId)
-    .where('state', 'in', ['ready', 'cloning'])
-    .returning('id')
+    .returning(copyColumns)
     .execute()
-  return rows.map((row) => row.id)
+  const earlier = await tx
+    .selectFrom('voice_slots as s')
+    .innerJoin('voice_external_ids as x', (join) =>
+      join.onRef('x.external_id', '=', 's.external_id').onRef('x.provider', '=', 's.provider'),
+    )
+    .select(['s.id', 's.provider', 's.external_id', 's.intent_token'])
+    .where('x.voice_id', '=', voiceId)
+    .where('s.state', '=', 'releasing')
+    .where('s.id', 'not in', [0, ...rows.map(({ id }) => id)])
+    .execute()
+  return [...rows, ...earlier].map(toCopy)
 }
 
 /** Slots without a live worker: `cloning` with a lapsed lease, `reserved` or `releasing` untouched for 120 s. */

@@ -7,6 +7,7 @@ import { scheduledPayload } from '../../platform/jobs/schedules.ts'
 import type { SpeechProviderName } from '../../providers/speech/speech.ts'
 import * as queries from './queries.ts'
 import * as slotQueries from './slot-queries.ts'
+import type { RemoteCopy } from './slot-queries.ts'
 
 const slotPayload = Type.Object({ slot_id: Type.Integer({ minimum: 1 }) })
 
@@ -76,8 +77,8 @@ export interface Slots {
   step(tx: Tx, voice: queries.Voice): Promise<SlotStep>
   /** The provider no longer knows this remote voice: its slot goes. The caller's transaction holds the voice. */
   lose(tx: Tx, voice: queries.Voice, externalId: string): Promise<void>
-  /** The voice is deleted: its places are given up, remote voices are removed by a job. */
-  abandon(tx: Tx, voice: queries.Voice, reason: string): Promise<void>
+  /** The voice is deleted: its places are given up, the remote voices answered are removed by a job each. */
+  abandon(tx: Tx, voice: queries.Voice, reason: string): Promise<RemoteCopy[]>
   /** Work without a live worker gets one again. */
   sweep(): Promise<number>
 }
@@ -120,8 +121,9 @@ export const createSlots = (deps: {
   const abandon: Slots['abandon'] = async (tx, voice, reason) => {
     const now = clock.now()
     await slotQueries.lockProvider(tx, voice.provider)
-    for (const slotId of await slotQueries.abandonSlots(tx, voice.id, reason, now))
-      await enqueue(tx, releaseSlotJob, { slot_id: slotId })
+    const copies = await slotQueries.abandonSlots(tx, voice.id, reason, now)
+    for (const { slotId } of copies) await enqueue(tx, releaseSlotJob, { slot_id: slotId })
+    return copies
   }
 
   const sweep: Slots['sweep'] = async () => {

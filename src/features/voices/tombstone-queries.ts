@@ -18,6 +18,18 @@ export const nameTombstone = async (
   return result.numUpdatedRows > 0n
 }
 
+/** The run that held the slot has ended without a clone. */
+export const freeTombstone = async (tx: Tx, slotId: number, owner: string): Promise<boolean> => {
+  const result = await tx
+    .updateTable('voice_slots')
+    .set({ owner: null, lease_expires_at: null })
+    .where('id', '=', slotId)
+    .where('owner', '=', owner)
+    .where('state', '=', 'releasing')
+    .executeTakeFirst()
+  return result.numUpdatedRows > 0n
+}
+
 /** A surplus remote voice of ours that no slot holds: kept until the provider confirms its removal. */
 export const insertTombstone = async (
   tx: Tx,
@@ -68,4 +80,15 @@ export const findTombstone = async (db: Db, slotId: number): Promise<Tombstone |
         isLeased: row.is_leased,
       }
     : null
+}
+
+/** The remote voice is gone. False when the tombstone names another one by now, or is gone itself. */
+export const dropTombstone = async (tx: Tx, slotId: number, externalId: string | null): Promise<boolean> => {
+  const result = await tx
+    .deleteFrom('voice_slots')
+    .where('id', '=', slotId)
+    .where('state', '=', 'releasing')
+    .where('external_id', 'is not distinct from', externalId)
+    .executeTakeFirst()
+  return result.numDeletedRows > 0n
 }

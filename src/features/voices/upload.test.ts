@@ -311,6 +311,7 @@ test('row 6: a body that pauses, or never ends, is timed out', async () => {
       corsOrigins: [],
       isProduction: false,
       authenticate: async () => ({ userId: 1, sessionId: 1 }),
+      limits: { hit: unused },
     })
     const voices = {
       checkRoom: async () => undefined,

@@ -7,24 +7,26 @@ import type { Database, Tx } from '../../platform/db/database.ts'
 import { AppError } from '../../platform/errors.ts'
 import { parseId } from '../../platform/http/request-values.ts'
 import type { Jobs } from '../../platform/jobs/jobs.ts'
-import type { Logger } from '../../platform/observability/logger.ts'
 import type { SpeechProviderName } from '../../providers/speech/speech.ts'
 import type { ObjectStorage } from '../../providers/storage/storage.ts'
 import { lockUser } from '../users/users.ts'
 import { acceptedConsentText, type ConsentText } from './consent-text.ts'
-import { deleteObjectsJob } from './delete-objects.job.ts'
+import { createDiscard } from './delete-objects.job.ts'
 import { prepareSampleJob } from './prepare-sample.job.ts'
 import * as queries from './queries.ts'
 import type { Voice } from './queries.ts'
-import type { Slots } from './slots.ts'
+import type { RemoveVoice } from './remove-voice.ts'
 
 export { createCloneSlot } from './clone-slot.job.ts'
 export { createSampleMaker } from './clone-sample.ts'
-export { createDeleteObjects, deleteObjectsJob } from './delete-objects.job.ts'
+export { createDeleteObjects, createDiscard, deleteObjectsJob } from './delete-objects.job.ts'
 export { createPrepareSample, prepareSampleJob } from './prepare-sample.job.ts'
-export { createTaskStatus } from './task-status.ts'
+export { createTaskStatus, sampleOwner } from './task-status.ts'
+export { exportVoices } from './export-voices.ts'
 export { createSweepSlots } from './sweep-slots.job.ts'
-export { createReleaseSlot } from './release-slot.job.ts'
+export { createReleaser, createReleaseSlot } from './release-slot.job.ts'
+export { createVoiceErasure } from './erase-voices.ts'
+export { createVoiceRemoval, type Leftovers, type RemovalReason, type RemoveVoice } from './remove-voice.ts'
 export { voiceRoutes, type TaskStatusReader } from './routes.ts'
 export {
   cloneSlotJob,
@@ -118,16 +120,14 @@ export const warningsOf = (recording: InspectedRecording): string[] => [
 export const createVoices = (deps: {
   database: Database
   clock: Clock
-  logger: Logger
   storage: ObjectStorage
   sandbox: DecodeSandbox
-  slots: Slots
   enqueue: Jobs['enqueue']
   config: { provider: SpeechProviderName; maxVoicesPerUser: number; isEncrypted: boolean }
-  /** What other features keep about a voice goes first, in the same transaction; answers its object keys. */
-  beforeDelete: (tx: Tx, voice: Voice, reason: 'voice_deleted' | 'account_deleted') => Promise<string[]>
+  removeVoice: RemoveVoice
 }): Voices => {
   const { database, clock, storage } = deps
+  const discard = createDiscard(deps)
 
   const checkRoom: Voices['checkRoom'] = async (userId) => {
     if ((await queries.countVoices(database.read, userId)) >= deps.config.maxVoicesPerUser)
@@ -151,16 +151,9 @@ export const createVoices = (deps: {
       const options = { contentType, contentLength: upload.size }
       await storage.put(key, createReadStream(upload.path), options, signal)
     } catch (cause) {
-      await discard(key)
+      await discard([key])
       throw new AppError('recording_store', { retryAfterSeconds: 10, cause })
     }
-  }
-
-  /** Removes an object that no row names; left-overs are found by the orphan sweep. */
-  const discard = async (key: string): Promise<void> => {
-    await storage.deleteMany([key]).catch((error: unknown) => {
-      deps.logger.warn({ err: error }, 'an upload could not be discarded')
-    })
   }
 
   const create: Voices['create'] = async (caller, upload, signal) => {
@@ -229,7 +222,7 @@ export const createVoices = (deps: {
     } catch (error) {
       // A commit whose answer was lost has stored the voice: then the object must stay.
       const isStored = await queries.findVoice(database.read, voiceId).catch(() => 'unknown' as const)
-      if (isStored === null) await discard(key)
+      if (isStored === null) await discard([key])
       throw error
     }
   }
@@ -250,24 +243,7 @@ export const createVoices = (deps: {
     await lockUser(tx, userId)
     const voice = await queries.lockVoice(tx, voiceId)
     if (!voice) throw new AppError('voice_not_found')
-    const keys = await deps.beforeDelete(tx, voice, 'voice_deleted')
-    await deps.slots.abandon(tx, voice, 'manual_voice_delete')
-    const hadExternalId = (voice.slot?.externalId ?? null) !== null
-    await queries.insertSlotEvent(tx, {
-      voiceId,
-      userId,
-      type: 'slot_evicted',
-      reason: 'manual_voice_delete',
-      now: clock.now(),
-      metadata: {
-        voice_id: voiceId,
-        had_external_id: hadExternalId,
-      },
-    })
-    await queries.deleteVoiceRow(tx, voiceId)
-    const all = [voice.recordingKey, voice.cloneSampleKey, ...keys].filter((key) => key !== null)
-    for (let at = 0; at < all.length; at += 1000)
-      await deps.enqueue(tx, deleteObjectsJob, { keys: all.slice(at, at + 1000) })
+    await deps.removeVoice(tx, voice, 'voice_deleted')
   }
 
   const remove: Voices['remove'] = async (userId, text) => {

@@ -126,8 +126,8 @@ export const operationVariables = {
     'auto = Redis, else PostgreSQL',
   ),
   PASSWORD_HASH_CONCURRENCY: row(integer(1, 64), 4, 'W', 'password hashes at once per process'),
-  PASSWORD_MEMORY_KIB: row(integer(19_456, 4_194_304), 19_456, 'W', 'argon2id memory, KiB'),
-  PASSWORD_TIME_COST: row(integer(2, 100), 2, 'W', 'argon2id passes'),
+  PASSWORD_MEMORY_KIB: row(integer(19_456, 262_144), 19_456, 'W', 'argon2id memory, KiB'),
+  PASSWORD_TIME_COST: row(integer(2, 10), 2, 'W', 'argon2id passes'),
   BREACHED_PASSWORD_URL: row(
     url('https', 'http'),
     null,

@@ -29,13 +29,23 @@ export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 
 export interface AccountDeletionItems {
   attempts: Generated<number>;
+  content: string | null;
+  created_at: Generated<Timestamp>;
   deletion_id: number;
   done_at: Timestamp | null;
+  external_id: string | null;
   id: Generated<Int8>;
+  intent_token: string | null;
   kind: string;
   last_failure: string | null;
+  provider: string | null;
   reference: string;
   verified_at: Timestamp | null;
+}
+
+export interface AccountDeletionReasons {
+  month: Timestamp;
+  reason: string;
 }
 
 export interface AccountDeletions {
@@ -44,18 +54,23 @@ export interface AccountDeletions {
   created_at: Timestamp;
   id: Generated<number>;
   last_failure: string | null;
+  needs_attention_at: Timestamp | null;
   next_attempt_at: Timestamp | null;
+  notice_email_id: Int8 | null;
   notify_email: string | null;
   reason: string | null;
+  receipt: Json | null;
   requested_by: string;
   state: Generated<string>;
   user_id: number;
 }
 
 export interface AccountExports {
+  attempts: Generated<number>;
   created_at: Timestamp;
   expires_at: Timestamp | null;
   id: Generated<number>;
+  missing_files: Generated<number>;
   object_key: string | null;
   ready_at: Timestamp | null;
   size_bytes: Int8 | null;
@@ -138,6 +153,13 @@ export interface MailOutbox {
   recipient: string;
   subject: string;
   text_body: string;
+}
+
+export interface MailRequests {
+  created_at: Timestamp;
+  email: string;
+  id: Generated<Int8>;
+  kind: string;
 }
 
 export interface MailTokens {
@@ -232,6 +254,12 @@ export interface ProviderCalls {
   part_index: number;
   provider: string;
   state: string;
+}
+
+export interface RateCounters {
+  count: number;
+  key: string;
+  window_ends: Timestamp;
 }
 
 export interface RefreshTokens {
@@ -458,6 +486,7 @@ export interface WebhookEvents {
 
 export interface DB {
   account_deletion_items: AccountDeletionItems;
+  account_deletion_reasons: AccountDeletionReasons;
   account_deletions: AccountDeletions;
   account_exports: AccountExports;
   app_clock: AppClock;
@@ -467,12 +496,14 @@ export interface DB {
   credit_transactions: CreditTransactions;
   emails: Emails;
   mail_outbox: MailOutbox;
+  mail_requests: MailRequests;
   mail_tokens: MailTokens;
   narration_attempts: NarrationAttempts;
   narration_parts: NarrationParts;
   narrations: Narrations;
   process_heartbeats: ProcessHeartbeats;
   provider_calls: ProviderCalls;
+  rate_counters: RateCounters;
   refresh_tokens: RefreshTokens;
   schedules: Schedules;
   sessions: Sessions;

@@ -31,13 +31,15 @@ const expandIpv6 = (address: string): string[] => {
   ]
 }
 
+/** The first `groups` 16-bit groups of an IPv6 address as a prefix: 3 give the /48, 4 the /64. */
+export const ipv6Prefix = (address: string, groups: number): string =>
+  `${expandIpv6(address)
+    .slice(0, groups)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':')}::/${groups * 16}`
+
 /** The part of an address that is kept with a session: /24 of IPv4, /48 of IPv6. */
 export const addressPrefix = (address: string): string => {
   if (isIPv4(address)) return `${address.split('.').slice(0, 3).join('.')}.0/24`
-  if (isIPv6(address))
-    return `${expandIpv6(address)
-      .slice(0, 3)
-      .map((group) => Number.parseInt(group, 16).toString(16))
-      .join(':')}::/48`
-  return ''
+  return isIPv6(address) ? ipv6Prefix(address, 3) : ''
 }

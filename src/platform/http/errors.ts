@@ -86,5 +86,7 @@ export const createErrorHandler =
       reply.raw.destroy()
       return
     }
-    await reply.code(status).headers(headers).type('application/json; charset=utf-8').send(body)
+    // A 404 or 405 may be kept by caches unless they are told otherwise.
+    reply.headers({ 'cache-control': 'no-store', ...headers })
+    await reply.code(status).type('application/json; charset=utf-8').send(body)
   }

@@ -12,7 +12,8 @@ import { clientAddress } from './client-address.ts'
 import { corsHeaders, createOriginMatcher, preflightHeaders } from './cors.ts'
 import { createErrorHandler } from './errors.ts'
 import { createRouteTable } from './route-table.ts'
-import type { Caller } from './request-values.ts'
+import { addressKey, applyLimit, type Limits } from './limits.ts'
+import { callerOf, type Caller } from './request-values.ts'
 
 export type HttpServer = FastifyInstance<
   RawServerDefault,
@@ -38,6 +39,7 @@ export interface HttpServerOptions {
   isProduction: boolean
   /** Resolves the bearer of a request or throws its refusal; called on every route that is not public. */
   authenticate: (request: { authorization: string | undefined }) => Promise<Caller>
+  limits: Limits
   onResponse?: (info: { method: string; route: string; status: number; durationMs: number }) => void
 }
 
@@ -84,6 +86,10 @@ export const createHttpServer = async (options: HttpServerOptions): Promise<Http
     return503OnClosing: false,
   }).withTypeProvider<TypeBoxTypeProvider>()
   server.server.headersTimeout = 20_000
+  // Node answers an unknown `Expect` with a bare 417. RFC 9110 §10.1.1 lets a server ignore it.
+  server.server.on('checkExpectation', (request, response) =>
+    server.server.emit('request', request, response),
+  )
 
   server.decorateRequest('caller', null)
   server.decorateRequest('clientAddress', '')
@@ -123,14 +129,20 @@ export const createHttpServer = async (options: HttpServerOptions): Promise<Http
     xXssProtection: false,
   })
 
-  server.addHook('onRequest', async (request) => {
+  server.addHook('onRequest', async (request, reply) => {
     if (request.is404) return
     // `/stories/` matches `/stories/:id` with an empty id, but a trailing slash names nothing.
     if (hasImpossibleParameter(request.params)) throw new AppError('not_found')
-    if (request.routeOptions.config.access === 'public') return
-    request.caller = await options.authenticate({ authorization: request.headers.authorization })
+    const { access, limit } = request.routeOptions.config
+    if (access !== 'public')
+      request.caller = await options.authenticate({ authorization: request.headers.authorization })
+    if (!limit) return
+    const subject = limit.by === 'user' ? String(callerOf(request).userId) : addressKey(request.clientAddress)
+    await applyLimit(options.limits, limit, subject, reply)
   })
   server.addHook('preValidation', (request, _reply, done) => {
+    // Without length and type no parser runs at all: such an empty body counts as `{}` too.
+    if (request.body === undefined && request.routeOptions.schema?.body !== undefined) request.body = {}
     normaliseFields(request.body)
     done()
   })

@@ -112,7 +112,11 @@ test('a job exists if and only if its transaction commits', async () => {
   assert.equal(await web.find(types.commit, id), null)
   assert.deepEqual(await rowsOf(types.commit.name), [])
   const kept = await enqueue(types.commit, 2)
-  assert.deepEqual(await web.find(types.commit, kept), { state: 'created', payload: { number: 2 } })
+  assert.deepEqual(await web.find(types.commit, kept), {
+    state: 'created',
+    payload: { number: 2 },
+    endedAt: null,
+  })
 })
 
 test('a payload of another shape is refused, with nothing queued', async () => {

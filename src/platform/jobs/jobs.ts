@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PgBoss, type ConstructorOptions } from 'pg-boss'
-import type { Static, TSchema } from 'typebox'
+import { Type, type Static, type TSchema } from 'typebox'
 import { Value } from 'typebox/value'
+import { systemClock, type Clock } from '../clock.ts'
 import { executeRaw, type Tx } from '../db/database.ts'
 import { withContext, type Logger } from '../observability/logger.ts'
 import type { Schedule } from './schedules.ts'
@@ -73,8 +74,8 @@ export interface Jobs {
     payload: Static<S>,
     options?: EnqueueOptions,
   ): Promise<string>
-  /** State and payload of a job by its id; null when unknown or no longer kept. */
-  find(type: JobType, id: string): Promise<{ state: JobState; payload: unknown } | null>
+  /** A job by its id; null when unknown or no longer kept. `endedAt` is when its last run ended. */
+  find(type: JobType, id: string): Promise<{ state: JobState; payload: unknown; endedAt: Date | null } | null>
   /** Takes jobs until `stop`. */
   work(jobs: readonly Job[]): Promise<void>
   /** Takes no new job, waits for running ones, then aborts what is left. */
@@ -89,6 +90,8 @@ export interface JobsOptions {
   /** Upper bound of runs of one type at once. */
   concurrency: number
   applicationName: string
+  /** Dates the end of a job; default: the machine's. */
+  clock?: Clock
   /** Called for every failed run, after it was logged. */
   onFailure?: (name: string, error: unknown) => void
 }
@@ -133,6 +136,9 @@ export const migrateJobs = async (options: JobsOptions): Promise<void> => {
   }
 }
 
+/** What pg-boss keeps of a run: when it ended by the application clock, which its own columns do not know. */
+const outputSchema = Type.Object({ ended_at: Type.String() })
+
 /** Resolves with the promise, or rejects as soon as the signal aborts. */
 const orAborted = async <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> => {
   let onAbort: (() => void) | undefined
@@ -151,7 +157,8 @@ const orAborted = async <T>(promise: Promise<T>, signal: AbortSignal): Promise<T
 export const createJobs = async (options: JobsOptions): Promise<Jobs> => {
   const stopping = new AbortController()
   const running = new Set<Promise<unknown>>()
-  const { logger } = options
+  const { logger, clock = systemClock } = options
+  const ending = () => ({ ended_at: clock.now().toISOString() })
   const boss = new PgBoss(bossOptions(options, { migrate: false, supervise: true, useListenNotify: true }))
   boss.on('error', (error) => logger.error({ err: error }, 'job queue error'))
   boss.on('warning', (warning) => logger.warn({ warning: warning.message }, 'job queue warning'))
@@ -179,7 +186,11 @@ export const createJobs = async (options: JobsOptions): Promise<Jobs> => {
 
   const find: Jobs['find'] = async (type, id) => {
     const [job] = await boss.findJobs<object>(type.name, { id })
-    return job ? { state: job.state, payload: job.data } : null
+    if (!job) return null
+    const { state, data: payload, output, completedOn } = job
+    // A run whose process died has no output of ours.
+    const endedAt = Value.Check(outputSchema, output) ? new Date(output.ended_at) : completedOn
+    return { state, payload, endedAt }
   }
 
   const runOne = async (
@@ -204,7 +215,7 @@ export const createJobs = async (options: JobsOptions): Promise<Jobs> => {
       options.onFailure?.(job.type.name, error)
       // pg-boss stores the error with the job row: only its class goes there, never texts or payloads.
       // oxlint-disable-next-line preserve-caught-error
-      throw new Error(error instanceof Error ? error.name : 'unknown failure')
+      throw Object.assign(new Error(error instanceof Error ? error.name : 'unknown failure'), ending())
     }
   }
 
@@ -225,6 +236,7 @@ export const createJobs = async (options: JobsOptions): Promise<Jobs> => {
           boss.notifyWorker(worker)
         }
       }
+      return ending()
     })
   }
 

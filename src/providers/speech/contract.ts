@@ -90,6 +90,10 @@ export const speechProviderContract = (name: string, createForTest: () => Promis
         assert.ok(['string', 'number', 'boolean'].includes(typeof value))
     })
 
+    test('it says of itself whether it remembers voices', async () => {
+      assert.equal(underTest.provider.remembersVoices, underTest.remembersVoices)
+    })
+
     test('a clone exists, under an id that fits the database', async () => {
       const { externalId } = await clone()
       assert.ok(externalId.length >= 1 && externalId.length <= 255)

@@ -63,6 +63,8 @@ export interface SpokenAudio {
 export interface SpeechProvider {
   readonly name: SpeechProviderName
   readonly limits: { maxCharacters: number; usesContext: boolean; timings: 'characters' | 'words' }
+  /** False: a voice is nothing but its id, so that none can be found, listed, removed or left behind. */
+  readonly remembersVoices: boolean
   /** Stored with each attempt and part of its render keys: what the provider's sound depends on besides the text. */
   readonly model: string
   readonly settings: Readonly<Record<string, string | number | boolean>>

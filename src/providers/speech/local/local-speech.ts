@@ -63,6 +63,7 @@ export const createLocalSpeech = (
 
   return {
     name: 'local',
+    remembersVoices: false,
     limits: { maxCharacters, usesContext: false, timings: 'words' },
     model: 'espeak-ng-1.52-wasm-0.3.5',
     settings: { ...speechFormat, sentencePauseSeconds, paragraphPauseSeconds, male: 'm3', female: 'f2' },
