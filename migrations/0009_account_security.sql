@@ -48,3 +48,13 @@ create index ix_account_exports_expiry on account_exports (expires_at) where sta
 
 -- Deleting old link tokens clears the reference in the mails that carried them.
 create index ix_emails_mail_token on emails (mail_token_id) where mail_token_id is not null;
+
+-- Mails have the kinds of the operations page from now on.
+update emails set kind = renamed.new_kind
+  from (values ('confirmation', 'confirm_email'), ('reset', 'reset_password'), ('verified', 'email_confirmed'),
+    ('email_change_done', 'email_changed'), ('export_ready', 'data_export_ready')) as renamed (old_kind, new_kind)
+  where kind = renamed.old_kind;
+update mail_outbox set kind = renamed.new_kind
+  from (values ('confirmation', 'confirm_email'), ('reset', 'reset_password'), ('verified', 'email_confirmed'),
+    ('email_change_done', 'email_changed'), ('export_ready', 'data_export_ready')) as renamed (old_kind, new_kind)
+  where kind = renamed.old_kind;

@@ -44,7 +44,7 @@ test('the outbox lists mails newest first, with the keys that tools rely on', as
   }, 'both mails')
   assert.deepEqual(
     mails.map(({ kind }) => kind),
-    ['verified', 'confirmation'],
+    ['email_confirmed', 'confirm_email'],
   )
   for (const mail of mails) {
     assert.deepEqual(Object.keys(mail).sort(), [
@@ -72,11 +72,11 @@ test('the outbox filters by address and kind, alone and together', async () => {
   const [one, other] = [await app.signUp(), await app.signUp()]
   const to = (email: string) => `to=${encodeURIComponent(email)}`
   assert.deepEqual(
-    (await outbox(`?${to(one.email)}&kind=confirmation`)).map((mail) => mail.to),
+    (await outbox(`?${to(one.email)}&kind=confirm_email`)).map((mail) => mail.to),
     [one.email],
   )
-  const confirmations = await outbox('?kind=confirmation')
-  assert.ok(confirmations.every(({ kind }) => kind === 'confirmation'))
+  const confirmations = await outbox('?kind=confirm_email')
+  assert.ok(confirmations.every(({ kind }) => kind === 'confirm_email'))
   for (const { email } of [one, other]) assert.ok(confirmations.some((mail) => mail.to === email))
   assert.deepEqual(await outbox(`?${to(scene.newAddress())}`), [])
   assert.deepEqual(await outbox('?kind=unknown'), [])

@@ -146,7 +146,7 @@ export const startTestApp = async (
     })
     assert.equal(registered.status, 201, registered.text)
     const link = await until(
-      async () => (await outbox(email, 'confirmation'))[0]?.links[0],
+      async () => (await outbox(email, 'confirm_email'))[0]?.links[0],
       'the confirmation mail',
     )
     assert.equal((await call('POST', link)).status, 200)

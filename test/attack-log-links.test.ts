@@ -43,7 +43,7 @@ test('a reset link, replayed by whoever finds the mail', async (t) => {
   const askForLink = async (nth: number): Promise<string> => {
     const asked = await act.post('/auth/reset-password-request', { email: owner.email }, asApp(home))
     assert.equal(asked.status, 200, asked.text)
-    return act.linkFrom(owner.email, 'reset', nth)
+    return act.linkFrom(owner.email, 'reset_password', nth)
   }
   const first = await askForLink(1)
   const second = await askForLink(2)
@@ -103,7 +103,13 @@ test('a reset link, replayed by whoever finds the mail', async (t) => {
   await line('the owner sees each step, and a mail of each change', async () => {
     const kinds = ['sign_in', 'session_ended', 'password_reset', 'sign_in', 'password_changed', 'sign_in']
     assert.deepEqual(await act.events(owner), kinds)
-    await act.assertMails(owner.email, ['reset', 'reset', 'password_changed', 'reset', 'password_changed'])
+    await act.assertMails(owner.email, [
+      'reset_password',
+      'reset_password',
+      'password_changed',
+      'reset_password',
+      'password_changed',
+    ])
   })
 })
 
@@ -118,7 +124,7 @@ test('a confirmation link used for another address', async (t) => {
     act.post(pathOf(link), {}, { ...asApp(address), accept: 'application/json' })
 
   assert.equal((await register(mallory, at)).status, 201)
-  const ownLink = await act.linkFrom(mallory.email, 'confirmation')
+  const ownLink = await act.linkFrom(mallory.email, 'confirm_email')
   assert.equal((await confirm(ownLink, at)).status, 200)
   const { access } = await act.signIn(mallory, at)
 
@@ -127,7 +133,7 @@ test('a confirmation link used for another address', async (t) => {
     const changed = await app.call('PATCH', '/auth/me', { token: access, json })
     assert.equal(changed.status, 200, changed.text)
     assert.equal(changed.body['email_confirmation_required'], true)
-    await act.assertMails(victim.email, ['confirmation'])
+    await act.assertMails(victim.email, ['confirm_email'])
   })
   const { access: now } = await act.signIn(mallory, at)
   await line('replays the link of the registration: it confirms nothing but its own address', async () => {
@@ -140,16 +146,16 @@ test('a confirmation link used for another address', async (t) => {
     const asked = await act.post('/auth/resend-confirmation', { email: victim.email }, asApp(at))
     assert.equal(asked.status, 200)
     await act.linksAreSent()
-    await act.assertMails(victim.email, ['confirmation'])
+    await act.assertMails(victim.email, ['confirm_email'])
   })
   await line('signs in with that address: 401', async () => {
     refusedCredentials(await act.tryToSignIn({ ...mallory, email: victim.email }, asApp(at)))
   })
-  const claim = await act.linkFrom(victim.email, 'confirmation')
+  const claim = await act.linkFrom(victim.email, 'confirm_email')
   const home = newClient()
   await line('its owner registers it all the same, confirms by the own link and signs in', async () => {
     assert.equal((await register(victim, home)).status, 201)
-    assert.equal((await confirm(await act.linkFrom(victim.email, 'confirmation', 2), home)).status, 200)
+    assert.equal((await confirm(await act.linkFrom(victim.email, 'confirm_email', 2), home)).status, 200)
     await act.signIn(victim, home)
   })
   await line('the link of Mallory’s claim, opened after that: 409, and the claim is gone', async () => {
@@ -163,8 +169,8 @@ test('a confirmation link used for another address', async (t) => {
     refusedCredentials(
       await act.tryToSignIn({ email: victim.email, password: mallory.password }, asApp(newClient())),
     )
-    await act.assertMails(victim.email, ['confirmation', 'confirmation', 'verified'])
-    await act.assertMails(mallory.email, ['confirmation', 'verified', 'email_change_requested'])
+    await act.assertMails(victim.email, ['confirm_email', 'confirm_email', 'email_confirmed'])
+    await act.assertMails(mallory.email, ['confirm_email', 'email_confirmed', 'email_change_requested'])
   })
 })
 
@@ -184,8 +190,8 @@ test('a mailbox flooded with links that its owner never asked for', async (t) =>
   })
   await line('the owner gets three mails, stays signed in, and the newest link is not void', async () => {
     await act.linksAreSent()
-    const link = await act.linkFrom(owner.email, 'reset', 3)
-    await act.assertMails(owner.email, ['reset', 'reset', 'reset'])
+    const link = await act.linkFrom(owner.email, 'reset_password', 3)
+    await act.assertMails(owner.email, ['reset_password', 'reset_password', 'reset_password'])
     assert.ok(await act.isSignedIn(phone.access))
     assert.equal((await setByLink(link, scene.newPassword(), newClient())).status, 200)
   })

@@ -22,7 +22,7 @@ test('a newcomer confirms an address from the outbox, on a phone and without scr
     const json = { ...credentials, password_confirm: credentials.password }
     assert.equal((await app.call('POST', '/auth/register', { json })).status, 201)
     const link = await until(
-      async () => (await app.outbox(credentials.email, 'confirmation'))[0]?.links[0],
+      async () => (await app.outbox(credentials.email, 'confirm_email'))[0]?.links[0],
       'the mail',
     )
 

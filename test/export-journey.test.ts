@@ -209,7 +209,7 @@ test('the mail about an export links to the account page and nothing else', asyn
   const { account } = await scene.cast()
   assert.equal((await ask(account)).status, 202)
   const [mail] = await until(async () => {
-    const found = await scene.app.outbox(account.email, 'export_ready')
+    const found = await scene.app.outbox(account.email, 'data_export_ready')
     return found.length > 0 ? found : null
   }, 'the mail')
   assert.ok(mail)

@@ -35,7 +35,7 @@ const register = async (server: TestApp) => {
 
 const confirm = async (server: TestApp, email: string): Promise<void> => {
   const link = await until(
-    async () => (await server.outbox(email, 'confirmation'))[0]?.links[0],
+    async () => (await server.outbox(email, 'confirm_email'))[0]?.links[0],
     'the confirmation mail',
   )
   assert.equal((await server.call('POST', link)).status, 200)
@@ -92,7 +92,7 @@ test('mode beta: pending and listed, then activated with a new trial and a mail'
   const trialDays = (Date.parse(user.trial_expires_at) - beta.app.clock.now().getTime()) / (day * 1000)
   assert.ok(user.trial_is_active && trialDays > 13.9 && trialDays <= 14, String(trialDays))
   assert.ok(!(await pendingIds(beta)).includes(id))
-  const [mail] = await mails(beta, account.email, 'approved')
+  const [mail] = await mails(beta, account.email, 'account_approved')
   assert.ok(mail?.links.includes('dawnotemu://login'))
 })
 
@@ -139,7 +139,7 @@ test('deactivation ends every session; activation brings none back (F20)', async
     3,
   )
   assert.equal(await count(app, `auth_events where user_id = $1 and kind = 'session_ended'`, [account.id]), 3)
-  await mails(app, account.email, 'deactivated')
+  await mails(app, account.email, 'account_deactivated')
 
   assert.equal(await app.app.accountStatus.activate(account.id), 'done')
   assertRefused(await me(fresh.accessToken), 401, 'Token is no longer valid, please log in again')
@@ -149,7 +149,7 @@ test('deactivation ends every session; activation brings none back (F20)', async
   assert.equal((await refresh(again.refreshToken)).status, 200)
   const [trial] = await rows(app, 'select trial_expires_at from users where id = $1', [account.id])
   assert.deepEqual(trial, before, 'the trial is not started again')
-  assert.equal(await count(app, `emails where user_id = $1 and kind = 'approved'`, [account.id]), 0)
+  assert.equal(await count(app, `emails where user_id = $1 and kind = 'account_approved'`, [account.id]), 0)
 })
 
 test('a change that does not fit the state changes nothing', async () => {
@@ -178,7 +178,7 @@ test('of ten activations at once one counts: one mail, one trial', async () => {
     Array.from({ length: 10 }, () => app.app.accountStatus.activate(account.id)),
   )
   assert.deepEqual(outcomes.toSorted(), ['done', ...Array.from({ length: 9 }, () => 'wrong_state')])
-  assert.equal(await count(app, `emails where user_id = $1 and kind = 'approved'`, [account.id]), 1)
+  assert.equal(await count(app, `emails where user_id = $1 and kind = 'account_approved'`, [account.id]), 1)
 })
 
 test('a sign-in and a deactivation at once never leave a live session of a deactivated account', async () => {

@@ -42,7 +42,8 @@ export const createAccountStatus = (deps: {
       if (!user || user.status === 'deleted') return 'not_found'
       const trialExpiresAt = new Date(now.getTime() + deps.trialDays * dayMs)
       if (await moveStatus(tx, userId, ['pending'], { to: 'active', trialExpiresAt, now })) {
-        if (user.email !== null) await mail.queue(tx, { kind: 'approved', userId, recipient: user.email })
+        if (user.email !== null)
+          await mail.queue(tx, { kind: 'account_approved', userId, recipient: user.email })
         return 'done'
       }
       return (await moveStatus(tx, userId, ['deactivated'], { to: 'active', now })) ? 'done' : 'wrong_state'
@@ -57,7 +58,8 @@ export const createAccountStatus = (deps: {
         return 'wrong_state'
       for (const sessionId of await endSessionsOf(tx, userId, 'deactivated', now))
         await insertAuthEvent(tx, { userId, kind: 'session_ended', sessionId, now })
-      if (user.email !== null) await mail.queue(tx, { kind: 'deactivated', userId, recipient: user.email })
+      if (user.email !== null)
+        await mail.queue(tx, { kind: 'account_deactivated', userId, recipient: user.email })
       return 'done'
     })
 

@@ -25,7 +25,7 @@ const register = async (): Promise<Registered> => {
   const fields = scene.registration()
   const email = String(fields['email'])
   assert.equal((await app.call('POST', '/auth/register', { json: fields })).status, 201)
-  const link = await until(async () => (await app.outbox(email, 'confirmation'))[0]?.links[0], 'the mail')
+  const link = await until(async () => (await app.outbox(email, 'confirm_email'))[0]?.links[0], 'the mail')
   assert.equal(new URL(link).port, new URL(app.url).port)
   const [user] = await scene.rows<{ id: number }>(app, 'select id from users where email = $1', [email])
   assert.ok(user)
@@ -78,7 +78,7 @@ test('POST confirms once, with a page; a second one is the same 200 without a se
     assert.equal(firstLink(answer.text), 'dawnotemu://login')
     assert.match(answer.text, />Przejdź do logowania</)
   }
-  assert.equal(await mails(account.id, 'verified'), 1)
+  assert.equal(await mails(account.id, 'email_confirmed'), 1)
   assert.equal((await scene.login(app, account)).status, 200)
 })
 
@@ -96,7 +96,7 @@ test('POST twice at once: 200 and 200, one mail', async () => {
     answers.map(({ status }) => status),
     Array<number>(5).fill(200),
   )
-  assert.equal(await mails(id, 'verified'), 1)
+  assert.equal(await mails(id, 'email_confirmed'), 1)
 })
 
 for (const method of ['GET', 'POST'])
@@ -108,7 +108,7 @@ for (const method of ['GET', 'POST'])
       assert.deepEqual(answer.body, { message: confirmedText })
     }
     assert.equal(await isConfirmed(id), true)
-    assert.equal(await mails(id, 'verified'), 1)
+    assert.equal(await mails(id, 'email_confirmed'), 1)
   })
 
 for (const status of ['pending', 'deactivated'])
@@ -180,13 +180,13 @@ test('a pending address becomes the account’s; the former one is told; status 
   assert.deepEqual([body['email'], body['pending_email'], body['email_confirmed']], [wanted, null, true])
   const [told] = await scene.rows(
     app,
-    "select recipient from emails where user_id = $1 and kind = 'email_change_done'",
+    "select recipient from emails where user_id = $1 and kind = 'email_changed'",
     [account.id],
   )
   assert.equal(told?.['recipient'], account.email)
   const again = await app.call('POST', `/auth/confirm-email/${token}`)
   assert.equal(again.status, 200)
-  assert.equal(await mails(account.id, 'email_change_done'), 1)
+  assert.equal(await mails(account.id, 'email_changed'), 1)
 })
 
 test('a pending address that another account owns by now: 409, the change is dropped', async () => {

@@ -46,7 +46,7 @@ export const createConfirmation = (deps: { database: Database; clock: Clock; mai
   const confirmOwn = async (tx: Tx, user: User, address: string, now: Date): Promise<void> => {
     await credentials.confirmOwnAddress(tx, user.id, now)
     await queries.insertAuthEvent(tx, { userId: user.id, kind: 'email_confirmed', now })
-    await mail.queue(tx, { kind: 'verified', userId: user.id, recipient: address })
+    await mail.queue(tx, { kind: 'email_confirmed', userId: user.id, recipient: address })
   }
 
   const dropChange = async (tx: Tx, userId: number, now: Date): Promise<void> => {
@@ -60,7 +60,7 @@ export const createConfirmation = (deps: { database: Database; clock: Clock; mai
     await mailTokens.voidMailTokens(tx, user.id, 'reset', now)
     await queries.insertAuthEvent(tx, { userId: user.id, kind: 'email_change_confirmed', now })
     if (user.email !== null)
-      await mail.queue(tx, { kind: 'email_change_done', userId: user.id, recipient: user.email })
+      await mail.queue(tx, { kind: 'email_changed', userId: user.id, recipient: user.email })
   }
 
   const apply = async (tx: Tx, userId: number, token: string): Promise<ConfirmOutcome> => {

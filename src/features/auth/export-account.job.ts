@@ -121,7 +121,7 @@ export const createExportAccount = (deps: Deps): Job => {
       const recipient = user?.status === 'active' ? user.email : null
       if (recipient === null || !(await queries.finishExport(tx, done)))
         return giveUp(tx, wanted.id, stored.objectKey)
-      await deps.mail.queue(tx, { kind: 'export_ready', userId: wanted.userId, recipient })
+      await deps.mail.queue(tx, { kind: 'data_export_ready', userId: wanted.userId, recipient })
     })
 
   const run = async (wanted: AccountExport, objectKey: string, signal: AbortSignal): Promise<void> => {

@@ -89,7 +89,10 @@ test('a deletion that starts while the archive is being stored leaves no object 
   await become(id, 'error')
   await settle()
   assert.deepEqual(await scene.keys(`exports/${account.id}/`), [])
-  assert.equal(await count(scene.app, `emails where kind = 'export_ready' and user_id = $1`, [account.id]), 0)
+  assert.equal(
+    await count(scene.app, `emails where kind = 'data_export_ready' and user_id = $1`, [account.id]),
+    0,
+  )
 })
 
 test('a deletion that has closed the export itself still gets its object removed', async (t) => {

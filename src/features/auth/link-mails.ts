@@ -44,7 +44,7 @@ export const createLinkMails = (deps: { clock: Clock; mail: Mail; linkKey: Uint8
       const expiresAt = new Date(now.getTime() + confirmLifetimeMs)
       const token = { ...newToken(), kind: 'confirm' as const, userId, address, now, expiresAt }
       const mailTokenId = await mailTokens.insertMailToken(tx, token)
-      await mail.queue(tx, { kind: 'confirmation', userId, recipient: address, mailTokenId, expiresAt })
+      await mail.queue(tx, { kind: 'confirm_email', userId, recipient: address, mailTokenId, expiresAt })
       return true
     },
 
@@ -56,7 +56,7 @@ export const createLinkMails = (deps: { clock: Clock; mail: Mail; linkKey: Uint8
       const expiresAt = new Date(now.getTime() + resetLifetimeMs)
       const token = { ...newToken(), kind: 'reset' as const, userId, credentialVersion, now, expiresAt }
       const mailTokenId = await mailTokens.insertMailToken(tx, token)
-      await mail.queue(tx, { kind: 'reset', userId, recipient: email, mailTokenId, expiresAt })
+      await mail.queue(tx, { kind: 'reset_password', userId, recipient: email, mailTokenId, expiresAt })
       return true
     },
   }

@@ -13,7 +13,7 @@ after(() => app.close())
 
 type Kind = 'confirm' | 'reset'
 const paths = { confirm: '/auth/resend-confirmation', reset: '/auth/reset-password-request' }
-const mailKinds = { confirm: 'confirmation', reset: 'reset' }
+const mailKinds = { confirm: 'confirm_email', reset: 'reset_password' }
 const texts = {
   confirm: 'If an account with that email exists, a confirmation link has been sent.',
   reset: 'If an account with that email exists, a password reset link has been sent.',
@@ -146,7 +146,7 @@ test('after a register 409 a resend makes a new link; the old one is dead', asyn
   assert.equal((await app.call('POST', '/auth/register', { json: fields })).status, 201)
   const linkOf = (count: number) =>
     until(async () => {
-      const mails = await app.outbox(email, 'confirmation')
+      const mails = await app.outbox(email, 'confirm_email')
       return mails.length === count ? mails[0]?.links[0] : null
     }, 'the mail')
   const older = await linkOf(1)
@@ -202,7 +202,7 @@ test('with the mail provider hanging everything answers as usual; the same link 
     const password = scene.newPassword()
     const registered = await down.call('POST', '/auth/register', { json: scene.registration() })
     assert.equal(registered.status, 201)
-    const first = await until(async () => tried.find(({ kind }) => kind === 'confirmation'), 'a try')
+    const first = await until(async () => tried.find(({ kind }) => kind === 'confirm_email'), 'a try')
     assertAccepted('reset', await ask('reset', account.email, down))
     assertAccepted('confirm', await ask('confirm', account.email, down))
     const patched = await down.call('PATCH', '/auth/me', {

@@ -29,7 +29,7 @@ const change = async (
 /** Path of the newest link that was mailed to the address, once `count` were. */
 const linkTo = async (address: string, count = 1): Promise<string> => {
   const link = await until(async () => {
-    const mails = await app.outbox(address, 'confirmation')
+    const mails = await app.outbox(address, 'confirm_email')
     return mails.length === count ? mails[0]?.links[0] : null
   }, 'the link')
   return new URL(link).pathname
@@ -61,7 +61,7 @@ test('a new address waits: the user, the flags, exactly one link and one notice'
   )
   assert.deepEqual([body['email_confirmation_required'], body['password_updated']], [true, false])
   assert.deepEqual(await mailsOf(account), [
-    { kind: 'confirmation', recipient: wanted },
+    { kind: 'confirm_email', recipient: wanted },
     { kind: 'email_change_requested', recipient: account.email },
   ])
   const notice = await until(
@@ -86,12 +86,9 @@ test('before it is confirmed the old address signs in, afterwards the new one', 
   const after = await me(account)
   assert.deepEqual([after['email'], after['pending_email'], after['email_confirmed']], [wanted, null, true])
   assert.equal((await confirm(path)).status, 200, 'the same link again')
-  await until(
-    async () => (await app.outbox(account.email, 'email_change_done'))[0],
-    'the former address is told',
-  )
+  await until(async () => (await app.outbox(account.email, 'email_changed'))[0], 'the former address is told')
   assert.equal(
-    await scene.count(app, "emails where user_id = $1 and kind = 'email_change_done'", [account.id]),
+    await scene.count(app, "emails where user_id = $1 and kind = 'email_changed'", [account.id]),
     1,
   )
 })
@@ -162,7 +159,7 @@ test('three link mails an hour: the fourth request answers alike, sends nothing 
   for (let sent = 0; sent < 4; sent += 1) answers.push(await change(account, wanted))
   for (const { status, body } of answers)
     assert.deepEqual([status, body['email_confirmation_required']], [200, true])
-  assert.equal(await scene.count(app, "emails where recipient = $1 and kind = 'confirmation'", [wanted]), 3)
+  assert.equal(await scene.count(app, "emails where recipient = $1 and kind = 'confirm_email'", [wanted]), 3)
   const path = await linkTo(wanted, await deliveredTo(wanted))
   await scene.advanceClock(app, 3601)
   assert.equal((await change(account, wanted)).status, 401, 'the access token is over')
@@ -236,7 +233,7 @@ test('address and password at once: both flags; a bad password pair changes neit
   assert.deepEqual([body['email_confirmation_required'], body['password_updated']], [true, true])
   assert.deepEqual(
     (await mailsOf(account)).map(({ kind }) => kind),
-    ['confirmation', 'email_change_requested', 'password_changed'],
+    ['confirm_email', 'email_change_requested', 'password_changed'],
   )
   assert.equal((await scene.login(app, { ...account, password })).status, 200)
 })

@@ -20,7 +20,7 @@ const reset = async (email: string): Promise<void> => {
   const asked = await app.call('POST', '/auth/reset-password-request', { json: { email } })
   assert.equal(asked.status, 200)
   const json = { new_password: password, new_password_confirm: password }
-  const answer = await app.call('POST', await linkOf(email, 'reset'), { json })
+  const answer = await app.call('POST', await linkOf(email, 'reset_password'), { json })
   assert.equal(answer.status, 200, answer.text)
 }
 
@@ -38,7 +38,7 @@ test('a reset confirms no address, and the registration’s link lives on', asyn
   const fields = scene.registration()
   const email = String(fields['email'])
   assert.equal((await app.call('POST', '/auth/register', { json: fields })).status, 201)
-  const confirm = await linkOf(email, 'confirmation')
+  const confirm = await linkOf(email, 'confirm_email')
   await reset(email)
   assert.equal((await scene.login(app, { email, password })).body['code'], 'EMAIL_NOT_CONFIRMED')
   assert.equal((await app.call('POST', confirm)).status, 200)
@@ -53,7 +53,7 @@ test('a reset voids a waiting change of address', async () => {
     json: { current_password: account.password, email: wanted },
   })
   assert.equal(patched.status, 200)
-  const confirm = await linkOf(wanted, 'confirmation')
+  const confirm = await linkOf(wanted, 'confirm_email')
   await reset(account.email)
   const refused = await app.call('POST', confirm, { headers: { accept: 'application/json' } })
   scene.assertRefused(refused, 400, 'Invalid or expired confirmation link')
@@ -66,13 +66,13 @@ test('no link, token or new password is at rest in the database', async () => {
   const account = await scene.createAccount(app)
   const asked = await app.call('POST', '/auth/reset-password-request', { json: { email: account.email } })
   assert.equal(asked.status, 200)
-  const token = (await linkOf(account.email, 'reset')).split('/').at(-1) ?? ''
+  const token = (await linkOf(account.email, 'reset_password')).split('/').at(-1) ?? ''
   const wanted = scene.newAddress()
   const patched = await app.call('PATCH', '/auth/me', {
     token: account.accessToken,
     json: { current_password: account.password, email: wanted },
   })
-  const confirm = (await linkOf(wanted, 'confirmation')).split('/').at(-1) ?? ''
+  const confirm = (await linkOf(wanted, 'confirm_email')).split('/').at(-1) ?? ''
   const chosen = 'sekretny pomarańczowy kocyk'
   const json = { new_password: chosen, new_password_confirm: chosen }
   assert.equal((await app.call('POST', `/auth/reset-password/${token}`, { json })).status, 200)

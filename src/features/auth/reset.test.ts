@@ -30,7 +30,7 @@ const requestLink = async (email: string, count = 1): Promise<string> => {
   const asked = await app.call('POST', '/auth/reset-password-request', { json: { email } })
   assert.equal(asked.status, 200, asked.text)
   const link = await until(async () => {
-    const mails = await app.outbox(email, 'reset')
+    const mails = await app.outbox(email, 'reset_password')
     return mails.length === count ? mails[0]?.links[0] : null
   }, 'the reset mail')
   return new URL(link).pathname

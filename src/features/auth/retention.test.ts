@@ -100,7 +100,7 @@ test('a link token goes 30 days after its end, and the mail that carried it stay
   await rows(
     app,
     `insert into emails (user_id, kind, mail_token_id, status, created_at, ended_at)
-     values ($1, 'confirmation', $2, 'sent', $3, $3)`,
+     values ($1, 'confirm_email', $2, 'sent', $3, $3)`,
     [account.id, token?.id, now],
   )
   const left = () => count(app, 'mail_tokens where user_id = $1', [account.id])

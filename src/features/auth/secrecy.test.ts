@@ -32,11 +32,11 @@ test('no issued token, link or password is at rest in the database', async () =>
     const successor = await app.call('POST', '/auth/refresh', {
       json: { refresh_token: account.refreshToken },
     })
-    const link = (await app.outbox(account.email, 'confirmation'))[0]?.links[0] ?? ''
+    const link = (await app.outbox(account.email, 'confirm_email'))[0]?.links[0] ?? ''
     const other = scene.registration()
     assert.equal((await app.call('POST', '/auth/register', { json: other })).status, 201)
     const sent = await until(
-      async () => (await app.outbox(String(other['email']), 'confirmation'))[0]?.links[0],
+      async () => (await app.outbox(String(other['email']), 'confirm_email'))[0]?.links[0],
       'the second mail',
     )
     const dump = await scene.dumpDatabase(app, ['public.mail_outbox'])
@@ -112,7 +112,10 @@ test('no log line holds a token, link, password or mail body, also when sending 
     await app.http.inject({ method: 'GET', url: '/auth/me', headers: { authorization } })
     await app.http.inject({ method: 'GET', url: '/auth/me', headers: { authorization: `${authorization}x` } })
     assert.equal((await post('/auth/reset-password-request', credentials)).statusCode, 200)
-    const resetMail = await until(async () => sent.find(({ kind }) => kind === 'reset'), 'the reset mail')
+    const resetMail = await until(
+      async () => sent.find(({ kind }) => kind === 'reset_password'),
+      'the reset mail',
+    )
     const resetUrl = new URL(/https?:\/\/\S+reset-password\/\S+/.exec(resetMail.text)?.[0] ?? '').pathname
     await app.http.inject({ method: 'GET', url: `${resetUrl}?token=${resetUrl.slice(-43)}` })
     await app.database.pool.query('alter table sessions rename to sessions_gone')

@@ -81,7 +81,7 @@ export const createSendMail = (deps: {
     if (email.token?.isDead === true) return await finish('cancelled', null)
     const link = email.token
       ? `${deps.publicUrl}${linkPaths[email.token.kind] ?? ''}${mailToken(deps.linkKey, email.token.salt)}`
-      : email.kind === 'export_ready'
+      : email.kind === 'data_export_ready'
         ? `${deps.publicUrl}/app/`
         : undefined
     const variables = { ...email.variables, at: email.createdAt, ...(link === undefined ? {} : { link }) }

@@ -21,21 +21,21 @@ export const renderStored = (
 ): RenderedMail => {
   const { link, device, newAddress, at } = variables
   switch (kind) {
-    case 'confirmation':
-    case 'reset':
+    case 'confirm_email':
+    case 'reset_password':
       if (link === undefined) throw new Error(`mail ${kind} has no link`)
       return renderMail(kind, { link }, settings)
     case 'password_changed':
     case 'session_closed':
       return renderMail(kind, { at, ...(device === undefined ? {} : { device }) }, settings)
     case 'email_change_requested':
-    case 'email_change_done':
+    case 'email_changed':
       return renderMail(kind, newAddress === undefined ? {} : { newAddress }, settings)
-    case 'export_ready':
+    case 'data_export_ready':
       return renderMail(kind, link === undefined ? {} : { link }, settings)
-    case 'verified':
-    case 'approved':
-    case 'deactivated':
+    case 'email_confirmed':
+    case 'account_approved':
+    case 'account_deactivated':
     case 'deletion_started':
       return renderMail(kind, {}, settings)
     case 'deletion_finished': {

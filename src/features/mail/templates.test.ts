@@ -8,22 +8,26 @@ const at = new Date('2026-02-03T22:30:00Z')
 const settings = { assetBaseUrl: 'https://api.dawnotemu.app', now: at }
 
 const mails: Record<string, RenderedMail> = {
-  confirmation: renderMail('confirmation', { link }, settings),
-  reset: renderMail('reset', { link }, settings),
-  verified: renderMail('verified', {}, settings),
+  confirm_email: renderMail('confirm_email', { link }, settings),
+  reset_password: renderMail('reset_password', { link }, settings),
+  email_confirmed: renderMail('email_confirmed', {}, settings),
   password_changed: renderMail('password_changed', { device: 'Pixel 9', at }, settings),
   session_closed: renderMail('session_closed', { device: 'Pixel 9', at }, settings),
   email_change_requested: renderMail('email_change_requested', { newAddress: 'anna@dom.pl' }, settings),
-  email_change_done: renderMail('email_change_done', { newAddress: 'anna@dom.pl' }, settings),
-  approved: renderMail('approved', {}, settings),
-  deactivated: renderMail('deactivated', {}, settings),
+  email_changed: renderMail('email_changed', { newAddress: 'anna@dom.pl' }, settings),
+  account_approved: renderMail('account_approved', {}, settings),
+  account_deactivated: renderMail('account_deactivated', {}, settings),
   deletion_started: renderMail('deletion_started', {}, settings),
   deletion_finished: renderMail(
     'deletion_finished',
     { recordings: 2, narrations: 5, providerCopies: 1 },
     settings,
   ),
-  export_ready: renderMail('export_ready', { link: 'https://api.dawnotemu.app/app/konto' }, settings),
+  data_export_ready: renderMail(
+    'data_export_ready',
+    { link: 'https://api.dawnotemu.app/app/konto' },
+    settings,
+  ),
 }
 
 test('every kind has a case here', () => assert.deepEqual(Object.keys(mails).sort(), [...mailKinds].sort()))
@@ -59,18 +63,18 @@ for (const [kind, mail] of Object.entries(mails)) {
 }
 
 test('the subjects are those of the list', () => {
-  assert.equal(mails['confirmation']?.subject, 'DawnoTemu: potwierdź swój adres e-mail ✨')
-  assert.equal(mails['reset']?.subject, 'DawnoTemu: ustaw nowe hasło 🔐')
+  assert.equal(mails['confirm_email']?.subject, 'DawnoTemu: potwierdź swój adres e-mail ✨')
+  assert.equal(mails['reset_password']?.subject, 'DawnoTemu: ustaw nowe hasło 🔐')
   assert.equal(mails['session_closed']?.subject, 'Wylogowaliśmy jedno z Twoich urządzeń 🔐')
-  assert.equal(mails['approved']?.subject, 'Twoje konto DawnoTemu jest już aktywne ✨')
-  assert.equal(mails['deactivated']?.subject, 'Twoje konto DawnoTemu zostało wyłączone')
-  assert.equal(mails['export_ready']?.subject, 'Twoje dane z DawnoTemu są gotowe')
+  assert.equal(mails['account_approved']?.subject, 'Twoje konto DawnoTemu jest już aktywne ✨')
+  assert.equal(mails['account_deactivated']?.subject, 'Twoje konto DawnoTemu zostało wyłączone')
+  assert.equal(mails['data_export_ready']?.subject, 'Twoje dane z DawnoTemu są gotowe')
 })
 
 test('lifetimes are stated', () => {
-  assert.match(mails['confirmation']?.text ?? '', /24 godziny/)
-  assert.match(mails['reset']?.text ?? '', /1 godzinę/)
-  assert.match(mails['export_ready']?.text ?? '', /7 dni/)
+  assert.match(mails['confirm_email']?.text ?? '', /24 godziny/)
+  assert.match(mails['reset_password']?.text ?? '', /1 godzinę/)
+  assert.match(mails['data_export_ready']?.text ?? '', /7 dni/)
 })
 
 test('markup in a variable shows as text', () => {
@@ -94,9 +98,9 @@ test('times are Polish and of Warsaw', () => {
 })
 
 test('a link that needs a value is refused without one', () => {
-  assert.throws(() => renderMail('confirmation', { link: '' }))
-  assert.throws(() => renderMail('reset', { link: 'javascript:alert(1)' }))
-  assert.throws(() => renderMail('confirmation', JSON.parse('{}')))
+  assert.throws(() => renderMail('confirm_email', { link: '' }))
+  assert.throws(() => renderMail('reset_password', { link: 'javascript:alert(1)' }))
+  assert.throws(() => renderMail('confirm_email', JSON.parse('{}')))
 })
 
 test('a new address is masked', () => {
@@ -106,10 +110,10 @@ test('a new address is masked', () => {
 })
 
 test('without an asset address the mails load nothing', () => {
-  assert.doesNotMatch(renderMail('verified', {}).html, /<img/)
+  assert.doesNotMatch(renderMail('email_confirmed', {}).html, /<img/)
 })
 
 test('kinds from the database are told from other text', () => {
-  assert.equal(isMailKind('confirmation'), true)
+  assert.equal(isMailKind('confirm_email'), true)
   assert.equal(isMailKind('toString'), false)
 })

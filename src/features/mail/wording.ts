@@ -9,20 +9,20 @@ export interface Occasion {
 
 /** The variables of each kind. Every value is plain text; the layout escapes it. */
 export interface MailVariables {
-  confirmation: { link: string }
-  reset: { link: string }
-  verified: Record<string, never>
+  confirm_email: { link: string }
+  reset_password: { link: string }
+  email_confirmed: Record<string, never>
   password_changed: Occasion
   session_closed: Occasion
   email_change_requested: { newAddress?: string }
-  email_change_done: { newAddress?: string }
-  approved: Record<string, never>
-  deactivated: Record<string, never>
+  email_changed: { newAddress?: string }
+  account_approved: Record<string, never>
+  account_deactivated: Record<string, never>
   deletion_started: Record<string, never>
   /** What was removed, and then looked for in vain. */
   deletion_finished: { recordings: number; narrations: number; providerCopies: number }
   /** The browser app's account page; no token in it. */
-  export_ready: { link?: string }
+  data_export_ready: { link?: string }
 }
 
 export type MailKind = keyof MailVariables
@@ -102,7 +102,7 @@ const removedWords = (removed: MailVariables['deletion_finished']): string => {
 const notYou = `To nie Ty? Ustaw nowe hasło w aplikacji („Nie pamiętam hasła”) i napisz do nas: ${company.support}.`
 
 export const wordings: { [K in MailKind]: (variables: MailVariables[K]) => Wording } = {
-  confirmation: ({ link }) => ({
+  confirm_email: ({ link }) => ({
     subject: 'DawnoTemu: potwierdź swój adres e-mail ✨',
     preheader: 'Jeszcze jeden krok i świat bajek stoi przed Tobą otworem.',
     headline: 'Witaj w DawnoTemu',
@@ -115,7 +115,7 @@ export const wordings: { [K in MailKind]: (variables: MailVariables[K]) => Wordi
     button: { label: 'Potwierdź konto', link },
     notes: ['Jeśli to nie Ty zakładasz konto w DawnoTemu, po prostu pomiń tę wiadomość.'],
   }),
-  reset: ({ link }) => ({
+  reset_password: ({ link }) => ({
     subject: 'DawnoTemu: ustaw nowe hasło 🔐',
     preheader: 'Link do ustawienia nowego hasła działa przez 1 godzinę.',
     headline: 'Nowe hasło',
@@ -128,7 +128,7 @@ export const wordings: { [K in MailKind]: (variables: MailVariables[K]) => Wordi
     button: { label: 'Ustaw nowe hasło', link },
     notes: ['Jeśli to nie Twoja prośba, pomiń tę wiadomość. Hasło zostanie takie, jakie jest.'],
   }),
-  verified: () => ({
+  email_confirmed: () => ({
     subject: 'Adres potwierdzony, zapraszamy do aplikacji ✨',
     preheader: 'Twoje konto jest gotowe.',
     headline: 'Wszystko gotowe',
@@ -177,7 +177,7 @@ export const wordings: { [K in MailKind]: (variables: MailVariables[K]) => Wordi
     facts: addressFacts(variables),
     notes: [notYou],
   }),
-  email_change_done: (variables) => ({
+  email_changed: (variables) => ({
     subject: 'Adres e-mail Twojego konta został zmieniony',
     preheader: 'Od teraz logujesz się nowym adresem.',
     headline: 'Nowy adres działa',
@@ -187,7 +187,7 @@ export const wordings: { [K in MailKind]: (variables: MailVariables[K]) => Wordi
     facts: addressFacts(variables),
     notes: [`To nie Ty? Napisz do nas jak najszybciej: ${company.support}.`],
   }),
-  approved: () => ({
+  account_approved: () => ({
     subject: 'Twoje konto DawnoTemu jest już aktywne ✨',
     preheader: 'Możesz się zalogować, okres próbny zaczyna się dziś.',
     headline: 'Drzwi są otwarte',
@@ -200,7 +200,7 @@ export const wordings: { [K in MailKind]: (variables: MailVariables[K]) => Wordi
     button: loginButton,
     notes: ['Przycisk działa na telefonie z zainstalowaną aplikacją DawnoTemu.'],
   }),
-  deactivated: () => ({
+  account_deactivated: () => ({
     subject: 'Twoje konto DawnoTemu zostało wyłączone',
     preheader: 'Nagrania i bajki zostają na miejscu, ale nie można się zalogować.',
     headline: 'Konto wyłączone',
@@ -237,7 +237,7 @@ export const wordings: { [K in MailKind]: (variables: MailVariables[K]) => Wordi
     ],
     notes: ['Dziękujemy za wspólny czas. Drzwi do świata bajek są zawsze otwarte. ❤️'],
   }),
-  export_ready: ({ link }) => ({
+  data_export_ready: ({ link }) => ({
     subject: 'Twoje dane z DawnoTemu są gotowe',
     preheader: 'Paczka czeka na stronie konta przez 7 dni.',
     headline: 'Twoje dane są gotowe',

@@ -6,7 +6,7 @@ import { createOutbox } from './outbox.ts'
 
 const message: EmailMessage = {
   id: 'email-7',
-  kind: 'confirmation',
+  kind: 'confirm_email',
   to: 'anna@dom.pl',
   subject: 'Potwierdź adres',
   text: 'Otwórz http://localhost:8000/auth/confirm-email/Ab_-9.',
@@ -66,7 +66,7 @@ test('links: http, https and the app, once each, in order, without punctuation',
 test('json has the keys that tools rely on', () => {
   assert.deepEqual(outboxJson(kept({})), {
     id: 1,
-    kind: 'confirmation',
+    kind: 'confirm_email',
     to: 'anna@dom.pl',
     subject: 'Potwierdź adres',
     text: message.text,
