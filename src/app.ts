@@ -22,6 +22,7 @@ export interface App {
   http: HttpServer
   auth: Features['auth']
   accountStatus: Features['accountData']['status']
+  deletions: Features['accountDeletion']['deletions']
   credits: Features['credits']
   database: Database
   jobs: Jobs
@@ -69,6 +70,7 @@ export const buildApp = async (input: AppInput): Promise<App> => {
     http,
     auth: features.auth,
     accountStatus: features.accountData.status,
+    deletions: features.accountDeletion.deletions,
     credits: features.credits,
     database,
     jobs,

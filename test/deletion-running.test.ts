@@ -110,6 +110,42 @@ describe('a deletion while something runs (A-L25)', () => {
     assert.equal(scene.speech.count('clone'), 1, 'its next try was cancelled')
   })
 
+  test('a clone that was given up is looked for, too, and so is one of a voice that was deleted before', async () => {
+    const cast = await scene.cast()
+    scene.speech.failAlways('clone', speechError('transient'))
+    // The provider does not answer, so what was given up stays a tombstone of ours.
+    scene.speech.failAlways('find', speechError('transient'))
+    scene.speech.failAlways('remove', speechError('transient'))
+    const undo = await scene.lastTry('slots.clone')
+    await scene.ask(cast)
+    assert.equal((await scene.ended(cast))['status'], 'error')
+    await undo()
+    const call = scene.speech.calls.find(({ operation }) => operation === 'clone')
+    scene.speech.voices.set('lost', call?.subject ?? '')
+    scene.speech.reset()
+    scene.speech.failAlways('remove', speechError('transient'))
+    const other = { ...cast, voiceId: await scene.addVoice(cast.account) }
+    await scene.ask(other)
+    assert.equal((await scene.ended(other))['status'], 'ready')
+    for (const { voiceId } of [cast, other])
+      assert.equal(
+        (await scene.app.call('DELETE', `/voices/${voiceId}`, { token: cast.account.accessToken })).status,
+        200,
+      )
+    await until(
+      async () => ((await count(scene.app, `voice_slots where state = 'releasing'`)) === 2 ? true : null),
+      'both tombstones',
+    )
+    await askForDeletion(scene.app, cast.account)
+    await waiting(scene.app, cast.account, 1)
+    assert.equal(scene.speech.voices.size, 2)
+    scene.speech.reset()
+    await advanceClock(scene.app, 121)
+    await tick(scene.app)
+    await finished(scene.app, cast.account)
+    await nothingIsLeft(cast)
+  })
+
   test('a part that is being spoken: no further call, nothing stored, the debit refunded', async () => {
     const cast = await scene.cast()
     const open = scene.speech.hold('speak')

@@ -216,9 +216,37 @@ describe('an account while it is being deleted', () => {
       })
     const answers = await Promise.all([ask(), ask(), ask()])
     assert.equal(answers.filter(({ status }) => status === 202).length, 1)
-    assert.ok(answers.every(({ status }) => status === 202 || status === 403))
+    // A check that reads the account before and the session after the start says that the session is over.
+    assert.ok(answers.every(({ status }) => [202, 401, 403].includes(status)))
     assert.equal(await count(app, 'account_deletions where user_id = $1', [account.id]), 1)
   })
+})
+
+test('an operator can end accounts that cannot end themselves; a deletion is begun once', async () => {
+  const app = await startTestApp()
+  try {
+    const from = ['pending', 'active', 'deactivated'] as const
+    const start = (userId: number) =>
+      app.test.database.transaction((tx) =>
+        app.app.deletions.start(tx, { userId, requestedBy: 'admin 1', from, reason: 'na prośbę' }),
+      )
+    for (const status of ['pending', 'deactivated', 'active']) {
+      const account = await createAccount(app)
+      await setUser(app, account.id, `status = '${status}'`)
+      await start(account.id)
+      await assert.rejects(start(account.id), { code: 'user_inactive' })
+      await finished(app, account)
+      const by = await rows(app, 'select requested_by from account_deletions where user_id = $1', [
+        account.id,
+      ])
+      assert.deepEqual(by, [{ requested_by: 'admin 1' }])
+      await assert.rejects(start(account.id), { code: 'user_inactive' })
+    }
+    const reasons = await rows(app, 'select reason from account_deletion_reasons')
+    assert.equal(reasons.length, 3)
+  } finally {
+    await app.close()
+  }
 })
 
 test('started and finished mails go out, and the last one is the end of the address', async () => {

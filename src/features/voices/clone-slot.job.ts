@@ -75,8 +75,13 @@ export const createCloneSlot = (deps: CloneDeps): Job => {
       // Lock order: user and voice before the slot.
       const voice = await queries.findVoice(tx, slot.voiceId)
       if (voice) await deps.onFailed(tx, voice.id, outcome)
-      if (!(await slotQueries.dropSlot(tx, slot.id, owner))) throw new SlotLeaseLost()
       const now = clock.now()
+      const mayExist = outcome === 'allocation_failed'
+      const isOurs = mayExist
+        ? await tombstones.buryClone(tx, slot.id, owner, now)
+        : await slotQueries.dropSlot(tx, slot.id, owner)
+      if (!isOurs) throw new SlotLeaseLost()
+      if (mayExist) await deps.enqueue(tx, releaseSlotJob, { slot_id: slot.id })
       if (voice && outcome === 'voice_rejected')
         await queries.moveVoiceState(tx, voice.id, ['recorded', 'ready'], 'error', {
           errorCode: outcome,
@@ -96,6 +101,7 @@ export const createCloneSlot = (deps: CloneDeps): Job => {
       await queries.insertSlotEvent(tx, {
         ...event,
         reason: outcome === 'sample_missing' ? outcome : 'voice_service_error',
+        ...(mayExist ? { metadata: { slot_id: slot.id } } : {}),
       })
     })
 

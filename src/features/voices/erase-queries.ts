@@ -2,20 +2,20 @@ import { sql } from 'kysely'
 import type { Db, Tx } from '../../platform/db/database.ts'
 import type { RemoteCopy } from './slot-queries.ts'
 
-/** Voices that the account's events say were removed, with the slot each had. */
+/** Voices that the account's events say were removed, and slots that were given up. */
 export const listEarlierRemovals = async (
   db: Db,
   userId: number,
-): Promise<{ voiceId: number; slotId: number | null }[]> => {
+): Promise<{ voiceId: number | null; slotId: number | null }[]> => {
   const rows = await db
     .selectFrom('voice_slot_events')
     .select([
-      sql<number>`(metadata->>'voice_id')::integer`.as('voice_id'),
+      sql<number | null>`(metadata->>'voice_id')::integer`.as('voice_id'),
       sql<number | null>`(metadata->>'slot_id')::bigint`.as('slot_id'),
     ])
     .where('user_id', '=', userId)
-    .where('event_type', '=', 'slot_evicted')
-    .where(sql<boolean>`metadata->>'voice_id' ~ '^[1-9][0-9]{0,8}$'`)
+    .where('event_type', 'in', ['slot_evicted', 'allocation_failed'])
+    .where(sql<boolean>`metadata ? 'slot_id'`)
     .orderBy('id')
     .execute()
   return rows.map((row) => ({ voiceId: row.voice_id, slotId: row.slot_id }))

@@ -100,10 +100,11 @@ export const createVoiceErasure = (deps: {
 
     earlierLeftovers: async (db, userId) => {
       const earlier = await erase.listEarlierRemovals(db, userId)
+      const voiceIds = earlier.flatMap(({ voiceId }) => (voiceId === null ? [] : [voiceId]))
       const slotIds = earlier.flatMap(({ slotId }) => (slotId === null ? [] : [slotId]))
       return {
         copies: (await erase.listReleasing(db, slotIds)).map(labelled),
-        folders: [`voice_samples/${userId}/`, ...earlier.map(({ voiceId }) => `audio_stories/${voiceId}/`)],
+        folders: [`voice_samples/${userId}/`, ...voiceIds.map((id) => `audio_stories/${id}/`)],
       }
     },
 

@@ -18,6 +18,25 @@ export const nameTombstone = async (
   return result.numUpdatedRows > 0n
 }
 
+/** cloning → releasing by the run that gives up: its last try may have got through although the answer was lost. */
+export const buryClone = async (tx: Tx, slotId: number, owner: string, now: Date): Promise<boolean> => {
+  const result = await tx
+    .updateTable('voice_slots')
+    .set({
+      state: 'releasing',
+      voice_id: null,
+      owner: null,
+      lease_expires_at: null,
+      reason: 'allocation_failed',
+      updated_at: now,
+    })
+    .where('id', '=', slotId)
+    .where('owner', '=', owner)
+    .where('state', '=', 'cloning')
+    .executeTakeFirst()
+  return result.numUpdatedRows > 0n
+}
+
 /** The run that held the slot has ended without a clone. */
 export const freeTombstone = async (tx: Tx, slotId: number, owner: string): Promise<boolean> => {
   const result = await tx
