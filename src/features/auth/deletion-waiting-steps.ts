@@ -1,6 +1,6 @@
 import type { Tx } from '../../platform/db/database.ts'
-import { insertItems, listOpenItems, type DeletionItem } from './deletion-item-queries.ts'
 import * as items from './deletion-item-queries.ts'
+import type { DeletionItem } from './deletion-item-queries.ts'
 import { failureOf, type DeletionFailure } from './deletion-failures.ts'
 import { moveDeletion } from './deletion-queries.ts'
 import { createObjectRemoval } from './deletion-objects.ts'
@@ -28,9 +28,7 @@ export const createWaitingSteps = (deps: StepDeps): Pick<DeletionSteps, 'wait' |
       await database.transaction((tx) => items.nameCopy(tx, given.id, externalId))
       copy.externalId = externalId
     }
-    if (row) {
-      if (!look.actsItself() || (await contents.removeCopy(copy, look.signal)) === 'busy') return
-    }
+    if (row && (!look.actsItself() || (await contents.removeCopy(copy, look.signal)) === 'busy')) return
     await database.transaction((tx) => items.markDone(tx, [given.id], clock.now()))
     if (await contents.isCopyGone(copy, look.signal)) return verified([given.id])
     // A second clone under the same name, or a removal that the provider took back.
@@ -57,13 +55,13 @@ export const createWaitingSteps = (deps: StepDeps): Pick<DeletionSteps, 'wait' |
   }
 
   const wait: Step = async ({ id }, look) => {
-    const open = await listOpenItems(database.read, id, ['job', 'slot', 'object'])
+    const open = await items.listOpenItems(database.read, id, ['job', 'slot', 'object'])
     const untried = open.filter((item) => !look.tried.has(item.id))
     const of = (kind: DeletionItem['kind']) => untried.filter((item) => item.kind === kind)
     await settleRuns(of('job'))
     await settleCopies(of('slot'), look)
     await objects.settle(of('object'), look)
-    const left = await listOpenItems(database.read, id, ['job', 'slot', 'object'])
+    const left = await items.listOpenItems(database.read, id, ['job', 'slot', 'object'])
     if (left.some((item) => !look.tried.has(item.id))) return 'soon'
     if (left.length > 0) return 'later'
     await database.transaction((tx) => moveDeletion(tx, id, 'wait', 'recheck'))
@@ -79,9 +77,9 @@ export const createWaitingSteps = (deps: StepDeps): Pick<DeletionSteps, 'wait' |
 
   const recheck: Step = async ({ id, userId }, look) => {
     const state = await database.transaction(async (tx) => {
-      await insertItems(tx, id, await contents.earlierLeftovers(tx, userId), clock.now())
+      await items.insertItems(tx, id, await contents.earlierLeftovers(tx, userId), clock.now())
       const hasVoices = (await contents.countVoices(tx, userId)) > 0
-      const isOpen = (await listOpenItems(tx, id, ['job', 'slot', 'object'])).length > 0
+      const isOpen = (await items.listOpenItems(tx, id, ['job', 'slot', 'object'])).length > 0
       const to = hasVoices ? 'voices' : isOpen ? 'wait' : null
       if (to !== null) await moveDeletion(tx, id, 'recheck', to)
       return to

@@ -76,8 +76,11 @@ export const createLoginBackoff = (deps: {
     throw new AppError('rate_limited', { retryAfterSeconds: Math.min(quarterHour, Math.max(1, secondsLeft)) })
   }
 
-  const record = async (keys: Keys, isRight: boolean): Promise<void> => {
-    if (isRight) return counters.clear([keys.account, keys.accountHour, keys.pair])
+  const record = async (keys: Keys, isRight: boolean, hadFailures: boolean): Promise<void> => {
+    if (isRight) {
+      if (hadFailures) await counters.clear([keys.account, keys.accountHour, keys.pair])
+      return
+    }
     await counters.hit(
       [
         { key: keys.account, windowSeconds: quarterHour },
@@ -111,7 +114,8 @@ export const createLoginBackoff = (deps: {
         refuse(failures.accountHour, now)
       if (!who.canSolve && delayMs > waitedMs) return { waitMs: delayMs - waitedMs }
       const result = await check()
-      await record(keys, result.isRight)
+      const hadFailures = failures.account.count + failures.accountHour.count + failures.pair.count > 0
+      await record(keys, result.isRight, hadFailures)
       return { result }
     }
 

@@ -6,7 +6,8 @@ import { findUser, findUserByEmail, isEmail, normaliseEmail, type User } from '.
 import { hadSessionFrom } from './device-queries.ts'
 import type { LoginBackoff } from './login-backoff.ts'
 import type { Passwords } from './passwords.ts'
-import * as queries from './queries.ts'
+import { stampLogin } from './login-queries.ts'
+import type { Device, Transport } from './queries.ts'
 import type { Sessions, TokenPair } from './sessions.ts'
 
 // A failed login answers no sooner than this, so that unknown accounts and old hashes do not stand out.
@@ -18,7 +19,7 @@ export interface LoginRequest {
   password: string | undefined
   /** `body` (default) or `cookie`. */
   session: string | undefined
-  device: queries.Device
+  device: Device
   /** `addressKey` of the client. */
   address: string
   canSolve: boolean
@@ -36,7 +37,7 @@ const refuseState = (user: User): void => {
   if (user.status !== 'active') throw new AppError('awaiting_approval')
 }
 
-const transportOf = (request: LoginRequest): queries.Transport => {
+const transportOf = (request: LoginRequest): Transport => {
   const { session = 'body' } = request
   if (session !== 'body' && session !== 'cookie')
     throw new AppError('invalid_value', { text: 'Invalid value for session.' })
@@ -91,7 +92,7 @@ export const createLogin = (deps: {
     refuseState(found.user)
     const newHash = found.needsRehash ? await passwords.hash(password) : null
     return database.transaction(async (tx) => {
-      const stamped = await queries.stampLogin(tx, found.user.id, {
+      const stamped = await stampLogin(tx, found.user.id, {
         now: clock.now(),
         newHash,
         credentialVersion: found.user.credentialVersion,

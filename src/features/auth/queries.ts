@@ -65,37 +65,6 @@ export const lockSession = async (tx: Tx, id: number): Promise<Session | null> =
   return row ? toSession(row) : null
 }
 
-export const insertSession = async (
-  tx: Tx,
-  session: {
-    userId: number
-    transport: Transport
-    device: Device
-    now: Date
-    idleExpiresAt: Date
-    expiresAt: Date
-    accessValidFrom: Date
-  },
-): Promise<number> => {
-  const row = await tx
-    .insertInto('sessions')
-    .values({
-      user_id: session.userId,
-      transport: session.transport,
-      client_name: session.device.clientName,
-      user_agent: session.device.userAgent,
-      ip_prefix: session.device.ipPrefix,
-      created_at: session.now,
-      last_used_at: session.now,
-      idle_expires_at: session.idleExpiresAt,
-      expires_at: session.expiresAt,
-      access_valid_from: session.accessValidFrom,
-    })
-    .returning('id')
-    .executeTakeFirstOrThrow()
-  return row.id
-}
-
 /** Slides the idle end, stores the newest device values and the head of the token line. */
 export const touchSession = async (
   tx: Tx,
@@ -241,20 +210,4 @@ export const insertAuthEvent = async (
       created_at: event.now,
     })
     .execute()
-}
-
-/** False when the password is no longer the one of `credentialVersion`. A rehash is not a change of password. */
-export const stampLogin = async (
-  tx: Tx,
-  userId: number,
-  change: { now: Date; newHash: string | null; credentialVersion: number },
-): Promise<boolean> => {
-  const { now, newHash } = change
-  const result = await tx
-    .updateTable('users')
-    .set({ last_login: now, updated_at: now, ...(newHash === null ? {} : { password_hash: newHash }) })
-    .where('id', '=', userId)
-    .where('credential_version', '=', change.credentialVersion)
-    .executeTakeFirst()
-  return result.numUpdatedRows > 0n
 }

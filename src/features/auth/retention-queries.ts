@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import type { Tx } from '../../platform/db/database.ts'
 
 /** Each deletes at most `limit` rows and answers how many; rows that somebody else holds are left for the next round. */
@@ -23,57 +24,19 @@ export const deleteOldSessions: DeleteBatch = async (tx, before, limit) => {
   return rows.length
 }
 
-export const deleteOldSecurityEvents: DeleteBatch = async (tx, before, limit) => {
-  const rows = await tx
-    .deleteFrom('auth_events')
-    .where('id', 'in', (query) =>
-      query
-        .selectFrom('auth_events')
-        .select('id')
-        .where('created_at', '<', before)
-        .orderBy('created_at')
-        .limit(limit)
-        .forUpdate()
-        .skipLocked(),
-    )
-    .returning('id')
-    .execute()
-  return rows.length
-}
+const deleteOlderThan =
+  (table: 'auth_events' | 'mail_tokens' | 'mail_requests', column: string): DeleteBatch =>
+  async (tx, before, limit) => {
+    const { numAffectedRows } = await sql`
+      delete from ${sql.table(table)} where id in (
+        select id from ${sql.table(table)} where ${sql.ref(column)} < ${before}
+        order by ${sql.ref(column)} limit ${limit} for update skip locked)`.execute(tx)
+    return Number(numAffectedRows ?? 0)
+  }
 
-export const deleteOldMailTokens: DeleteBatch = async (tx, before, limit) => {
-  const rows = await tx
-    .deleteFrom('mail_tokens')
-    .where('id', 'in', (query) =>
-      query
-        .selectFrom('mail_tokens')
-        .select('id')
-        .where('expires_at', '<', before)
-        .orderBy('id')
-        .limit(limit)
-        .forUpdate()
-        .skipLocked(),
-    )
-    .returning('id')
-    .execute()
-  return rows.length
-}
+export const deleteOldSecurityEvents = deleteOlderThan('auth_events', 'created_at')
+
+export const deleteOldMailTokens = deleteOlderThan('mail_tokens', 'expires_at')
 
 /** Requests whose job was lost: the job removes its own. */
-export const deleteOldMailRequests: DeleteBatch = async (tx, before, limit) => {
-  const rows = await tx
-    .deleteFrom('mail_requests')
-    .where('id', 'in', (query) =>
-      query
-        .selectFrom('mail_requests')
-        .select('id')
-        .where('created_at', '<', before)
-        .orderBy('id')
-        .limit(limit)
-        .forUpdate()
-        .skipLocked(),
-    )
-    .returning('id')
-    .execute()
-  return rows.length
-}
+export const deleteOldMailRequests = deleteOlderThan('mail_requests', 'created_at')

@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../../platform/clock.ts'
 import { isRefreshTokenForm, newRefreshToken, sha256 } from '../../platform/crypto.ts'
-import { isConnectionFault, sqlState, type Database, type Db, type Tx } from '../../platform/db/database.ts'
+import { isConnectionFault, sqlState, type Database, type Tx } from '../../platform/db/database.ts'
 import { AppError, type RefusalCode } from '../../platform/errors.ts'
 import type { Mail } from '../mail/mail.ts'
 import { findUser, type User } from '../users/users.ts'
 import { accessLifetimeSeconds, type AccessTokens } from './access-token.ts'
+import { findBearerState, type BearerState } from './bearer-queries.ts'
+import { insertSession } from './login-queries.ts'
 import * as queries from './queries.ts'
 import type { Device, RefreshToken, Session, Transport } from './queries.ts'
 
@@ -44,8 +46,11 @@ export interface Sessions {
 type Refused = { kind: 'refused'; code: RefusalCode }
 type Accepted = { kind: 'accepted'; session: Session; refreshToken: string }
 
+const isTimeOver = (session: Pick<Session, 'idleExpiresAt' | 'expiresAt'>, now: Date): boolean =>
+  session.idleExpiresAt <= now || session.expiresAt <= now
+
 const isOver = (session: Session, now: Date): boolean =>
-  session.endReason === 'expired' || session.idleExpiresAt <= now || session.expiresAt <= now
+  session.endReason === 'expired' || isTimeOver(session, now)
 
 const floorToSecond = (time: Date): Date => new Date(Math.floor(time.getTime() / 1000) * 1000)
 
@@ -101,11 +106,9 @@ export const createSessions = (deps: {
       idleExpiresAt: idleEnd({ expiresAt }, now),
       accessValidFrom: floorToSecond(now),
     }
-    const id = await queries.insertSession(tx, session)
-    const first = await addToken(tx, id, null, now)
-    await queries.touchSession(tx, id, { headTokenId: first.id, now, idleExpiresAt: session.idleExpiresAt })
-    await queries.insertAuthEvent(tx, { userId, kind: 'sign_in', sessionId: id, device, now })
-    return { ...(await pair({ id, userId, expiresAt, transport }, first.token, now)), sessionId: id }
+    const token = newRefreshToken()
+    const id = await insertSession(tx, session, sha256(token))
+    return { ...(await pair({ id, userId, expiresAt, transport }, token, now)), sessionId: id }
   }
 
   const reissue: Sessions['reissue'] = async (tx, sessionId, { endsEarlierAccess }) => {
@@ -213,28 +216,20 @@ export const createSessions = (deps: {
     return pair(decision.session, decision.refreshToken, clock.now())
   }
 
-  const check = (
-    user: User | null,
-    session: Session | null,
-    issuedAt: Date,
-    now: Date,
-  ): RefusalCode | null => {
-    if (!user || user.status === 'deleted') return 'user_not_found'
-    if (user.status !== 'active') return 'user_inactive'
-    if (session?.userId !== user.id || session.endedAt !== null || isOver(session, now)) return 'session_over'
+  const check = (state: BearerState | null, issuedAt: Date, now: Date): RefusalCode | null => {
+    if (!state || state.status === 'deleted') return 'user_not_found'
+    if (state.status !== 'active') return 'user_inactive'
+    const { session } = state
+    if (session === null || session.endedAt !== null || isTimeOver(session, now)) return 'session_over'
     if (issuedAt < session.accessValidFrom) return 'session_over'
-    return user.emailConfirmed ? null : 'address_unconfirmed'
+    return state.emailConfirmed ? null : 'address_unconfirmed'
   }
 
   const authenticate: Sessions['authenticate'] = async (authorization) => {
     const now = clock.now()
     const claims = await accessTokens.verify(authorization, now)
-    const db: Db = database.read
-    const [user, session] = await Promise.all([
-      findUser(db, claims.userId),
-      queries.findSession(db, claims.sessionId),
-    ])
-    const code = check(user, session, claims.issuedAt, now)
+    const state = await findBearerState(database.read, claims.userId, claims.sessionId)
+    const code = check(state, claims.issuedAt, now)
     if (code !== null) throw new AppError(code)
     return { userId: claims.userId, sessionId: claims.sessionId }
   }

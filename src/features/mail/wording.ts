@@ -84,19 +84,22 @@ const counted = (count: number, [one, few, many]: readonly [string, string, stri
 }
 
 const removedWords = (removed: MailVariables['deletion_finished']): string => {
-  const parts = [
-    counted(removed.recordings, ['nagranie głosu', 'nagrania głosu', 'nagrań głosu']),
-    counted(removed.narrations, ['przeczytaną bajkę', 'przeczytane bajki', 'przeczytanych bajek']),
-    counted(removed.providerCopies, [
-      'kopię głosu u dostawcy syntezy mowy',
-      'kopie głosu u dostawcy syntezy mowy',
-      'kopii głosu u dostawcy syntezy mowy',
-    ]),
+  const forms: [count: number, forms: [string, string, string]][] = [
+    [removed.recordings, ['nagranie głosu', 'nagrania głosu', 'nagrań głosu']],
+    [removed.narrations, ['przeczytaną bajkę', 'przeczytane bajki', 'przeczytanych bajek']],
+    [
+      removed.providerCopies,
+      [
+        'kopię głosu u dostawcy syntezy mowy',
+        'kopie głosu u dostawcy syntezy mowy',
+        'kopii głosu u dostawcy syntezy mowy',
+      ],
+    ],
   ]
-  return (
-    `Usunęliśmy Twoje konto, a z nim: ${parts.join(', ')}. ` +
-    'Potem zajrzeliśmy w każde z tych miejsc i sprawdziliśmy, że nic tam nie zostało.'
-  )
+  const parts = forms.filter(([count]) => count > 0).map(([count, words]) => counted(count, words))
+  const what =
+    parts.length === 0 ? 'Usunęliśmy Twoje konto' : `Usunęliśmy Twoje konto, a z nim: ${parts.join(', ')}`
+  return `${what}. Potem zajrzeliśmy wszędzie tam, gdzie były Twoje dane, i sprawdziliśmy, że nic nie zostało.`
 }
 
 const notYou = `To nie Ty? Ustaw nowe hasło w aplikacji („Nie pamiętam hasła”) i napisz do nas: ${company.support}.`
