@@ -260,7 +260,7 @@ test('started and finished mails go out, and the last one is the end of the addr
       async () => (await app.outbox(account.email, 'deletion_finished'))[0],
       'the last mail',
     )
-    assert.match(mail.text, /0 nagrań głosu, 0 przeczytanych bajek, 0 kopii głosu/)
+    assert.match(mail.text, /Usunęliśmy Twoje konto\. Potem zajrzeliśmy/)
     assert.match(mail.text, /App Store lub Google Play/)
     assert.equal(await count(app, 'emails where recipient = $1', [account.email]), 0)
   } finally {

@@ -1,12 +1,11 @@
 import { scryptSync, timingSafeEqual } from 'node:crypto'
-import { getPriority, setPriority } from 'node:os'
 import { parentPort } from 'node:worker_threads'
 import { hashSync, verifySync } from '@node-rs/argon2'
+import { lowerPriority } from '../../platform/lower-priority.ts'
 import type { HashAnswer, HashJob, ScryptKey } from './hash-threads.ts'
 
-// Linux keeps priorities a thread, and 0 is the calling one; elsewhere this would slow down the whole process.
 // Requests and PostgreSQL then take the processor as they need it, and hashing gets the rest.
-if (process.platform === 'linux') setPriority(0, Math.min(19, getPriority(0) + 10))
+lowerPriority(0)
 
 const scryptMatches = (password: string, { cost, blockSize, parallelism, salt, key }: ScryptKey): boolean => {
   // Node refuses at its default 32 MiB, which is just what v1's parameters need; the ceilings bound this already.

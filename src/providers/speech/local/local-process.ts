@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { realpathSync } from 'node:fs'
 import { join } from 'node:path'
+import { lowerPriority } from '../../../platform/lower-priority.ts'
 import { SpeechError } from '../speech.ts'
 import { readReply, type SpeechReply, type SpeechTask } from './messages.ts'
 
@@ -71,6 +72,8 @@ export const createSpeechProcesses = (options: { concurrency: number; idleMs: nu
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     })
+    // On one machine with the server, sound must not make requests wait.
+    if (child.pid !== undefined) lowerPriority(child.pid)
     const ended = Promise.withResolvers<void>()
     const worker: Worker = { child, call: null, idleTimer: null, ended: ended.promise }
     child.once('error', (cause) => {
