@@ -23,6 +23,12 @@ export interface App {
   auth: Features['auth']
   accountStatus: Features['accountData']['status']
   credits: Features['credits']
+  adminMoney: Features['adminMoney']
+  packs: Features['packs']
+  importV1: Features['importV1']
+  subscriptions: Features['subscriptions']
+  queueReconcile: Features['queueReconcile']
+  ledgerCheck: Features['ledgerCheck']
   database: Database
   jobs: Jobs
   scheduler: Scheduler
@@ -70,6 +76,12 @@ export const buildApp = async (input: AppInput): Promise<App> => {
     auth: features.auth,
     accountStatus: features.accountData.status,
     credits: features.credits,
+    adminMoney: features.adminMoney,
+    packs: features.packs,
+    importV1: features.importV1,
+    subscriptions: features.subscriptions,
+    queueReconcile: features.queueReconcile,
+    ledgerCheck: features.ledgerCheck,
     database,
     jobs,
     scheduler,
