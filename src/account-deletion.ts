@@ -8,6 +8,8 @@ import type { ObjectStorage } from './providers/storage/storage.ts'
 import * as authFeature from './features/auth/auth.ts'
 import type { AccountContents, Auth, Deletions } from './features/auth/auth.ts'
 import type { Credits } from './features/credits/credits.ts'
+import { eraseWaitingGrants } from './features/admin/admin.ts'
+import { eraseArchive } from './features/subscriptions/subscriptions.ts'
 import type { Mail } from './features/mail/mail.ts'
 import type { Narrations } from './features/narrations/narrations.ts'
 import { isLastAdmin } from './features/users/users.ts'
@@ -36,7 +38,14 @@ export const createAccountDeletion = (deps: {
     isRunning: async (tx, { job, key, value }) =>
       (await withdrawJobs(tx, { name: job }, key, [value])).length > 0,
   }
-  const steps = authFeature.createDeletionSteps({ ...deps, contents })
+  /** What was written about the account's points beside the ledger goes with it. */
+  const closeAccount: Credits['closeAccount'] = async (tx, userId) => {
+    const points = await deps.credits.closeAccount(tx, userId)
+    await eraseArchive(tx, userId)
+    await eraseWaitingGrants(tx, userId)
+    return points
+  }
+  const steps = authFeature.createDeletionSteps({ ...deps, contents, credits: { closeAccount } })
   return {
     deletions: authFeature.createDeletions({
       ...deps,

@@ -11,6 +11,8 @@ import { createMemoryCounters } from './providers/rate-limit-store/memory.ts'
 import { createPostgresCounters } from './providers/rate-limit-store/postgres.ts'
 import type { RateLimitStore } from './providers/rate-limit-store/rate-limit-store.ts'
 import { createRedisCounters } from './providers/rate-limit-store/redis.ts'
+import { createRevenueCat } from './providers/store-billing/revenuecat.ts'
+import type { StoreBilling } from './providers/store-billing/store-billing.ts'
 import type { SpeechProvider, SpeechProviderName } from './providers/speech/speech.ts'
 import { createLocalFiles } from './providers/storage/local-files/local-files.ts'
 import { createS3Storage } from './providers/storage/s3/s3-storage.ts'
@@ -76,6 +78,13 @@ export const chooseCounters = (
   const redis = createRedisCounters({ url: config.redis.url })
   return { counters: insure(redis), checkRedis: async () => (await redis.ping(), 'ok') }
 }
+
+/** The service that keeps the stores' books; without keys every question to it is refused at once. */
+export const chooseStoreBilling = ({ subscriptions }: Config): StoreBilling =>
+  createRevenueCat({
+    baseUrl: subscriptions.storeApiBaseUrl,
+    keys: { ios: subscriptions.iosPublicKey, android: subscriptions.androidPublicKey },
+  })
 
 /** How mail leaves. Refuses a transport that this release does not have. */
 export const chooseEmailTransport = (config: Config, database: Database, clock: Clock): EmailTransport => {

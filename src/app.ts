@@ -24,6 +24,12 @@ export interface App {
   accountStatus: Features['accountData']['status']
   deletions: Features['accountDeletion']['deletions']
   credits: Features['credits']
+  adminMoney: Features['adminMoney']
+  packs: Features['packs']
+  importV1: Features['importV1']
+  subscriptions: Features['subscriptions']
+  queueReconcile: Features['queueReconcile']
+  ledgerCheck: Features['ledgerCheck']
   database: Database
   jobs: Jobs
   scheduler: Scheduler
@@ -72,6 +78,12 @@ export const buildApp = async (input: AppInput): Promise<App> => {
     accountStatus: features.accountData.status,
     deletions: features.accountDeletion.deletions,
     credits: features.credits,
+    adminMoney: features.adminMoney,
+    packs: features.packs,
+    importV1: features.importV1,
+    subscriptions: features.subscriptions,
+    queueReconcile: features.queueReconcile,
+    ledgerCheck: features.ledgerCheck,
     database,
     jobs,
     scheduler,

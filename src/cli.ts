@@ -8,6 +8,8 @@ import {
 } from './account-commands.ts'
 import { buildApp, migrateAll, type App } from './app.ts'
 import { deletionsUsage, isDeletionCommand, runDeletionCommand } from './deletion-commands.ts'
+import { importUsage, runImportCommand } from './import-command.ts'
+import { isLedgerCommand, ledgerUsage, runLedgerCommand } from './ledger-commands.ts'
 import {
   describeConfig,
   loadConfig,
@@ -25,7 +27,7 @@ const usage = `usage: npm run --silent dawnotemu -- <command> [--json]
   config                   the effective configuration, secrets as set or unset
   migrate                  bring the database and the job queues to this release
   health --role ROLE       exit 0 when a worker or scheduler was alive within 60 s
-${accountsUsage}${deletionsUsage}`
+${accountsUsage}${deletionsUsage}${ledgerUsage}${importUsage}`
 
 /** Exit codes: 0 done, 1 failed or not healthy, 2 wrong use or configuration. */
 class CommandError extends Error {
@@ -122,23 +124,45 @@ const reportOf = (result: CommandResult): Report => {
 const deletionCommand = async (words: readonly string[]): Promise<Report> =>
   reportOf(await withReader((db) => runDeletionCommand(db, words)))
 
+const ledgerCommand = async (words: readonly string[], user: string | undefined): Promise<Report> => {
+  if (!isLedgerCommand(words, user)) throw new CommandError(2, usage)
+  const result = await withApp((app) => runLedgerCommand(app, words, user))
+  if (result.kind !== 'drift') return reportOf(result)
+  process.exitCode = 1
+  return result.report
+}
+
+const importCommand = async (from: string | undefined, isApplied: boolean): Promise<Report> => {
+  if (from === undefined) throw new CommandError(2, usage)
+  return reportOf(await withApp((app) => runImportCommand(app, { from, isApplied })))
+}
+
 const run = async (): Promise<void> => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { json: { type: 'boolean', default: false }, role: { type: 'string' } },
+    options: {
+      json: { type: 'boolean', default: false },
+      role: { type: 'string' },
+      user: { type: 'string' },
+      from: { type: 'string' },
+      apply: { type: 'boolean', default: false },
+    },
   })
   const commands: Record<string, () => Report | Promise<Report>> = {
     config: () => ({ ...describeConfig(load('all')) }),
     migrate: migrateCommand,
     health: () => healthCommand(values.role),
+    'import-v1': () => importCommand(values.from, values.apply),
   }
   const [group, ...words] = positionals
   const command =
     group === 'accounts'
       ? () => accountsCommand(words)
-      : isDeletionCommand(positionals)
-        ? () => deletionCommand(positionals)
-        : commands[positionals.join(' ')]
+      : group === 'ledger'
+        ? () => ledgerCommand(words, values.user)
+        : isDeletionCommand(positionals)
+          ? () => deletionCommand(positionals)
+          : commands[positionals.join(' ')]
   if (!command) throw new CommandError(2, usage)
   const report = await command()
   if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`)

@@ -130,7 +130,7 @@ describe('a deleted account', () => {
       app,
       `insert into webhook_events (event_id, event_type, event_at, processed_at, user_id, outcome, fields)
        values ('e1', 'RENEWAL', now(), now(), $1, 'processed',
-         '{"transaction_id": "GPA.1..0", "app_user_id": "7", "product_id": "dawnotemu_monthly"}')`,
+         '{"transaction_id": "GPA.1..0", "original_transaction_id": "GPA.1", "product_id": "dawnotemu_monthly"}')`,
       [account.id],
     )
     await app.test.database.transaction((tx) =>
@@ -161,7 +161,8 @@ describe('a deleted account', () => {
     )
     assert.deepEqual(lines, [{ original_transaction_id: null, current_transaction_id: null }])
     const events = await rows(app, 'select fields from webhook_events where user_id = $1', [account.id])
-    assert.deepEqual(events, [{ fields: { product_id: 'dawnotemu_monthly' } }])
+    const fields = { transaction_id: null, original_transaction_id: null, product_id: 'dawnotemu_monthly' }
+    assert.deepEqual(events, [{ fields }])
     const reasons = await rows<{ reason: string }>(
       app,
       `select reason from credit_transactions where user_id = $1 and type = 'credit' order by id`,

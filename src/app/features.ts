@@ -2,9 +2,11 @@ import path from 'node:path'
 import { deleteExpiredCounters } from '../providers/rate-limit-store/postgres.ts'
 import { createAccountDeletion } from '../account-deletion.ts'
 import * as authFeature from '../features/auth/auth.ts'
-import { createCredits } from '../features/credits/credits.ts'
+import { createCredits, createLedgerCheck } from '../features/credits/credits.ts'
 import { createMail } from '../features/mail/mail.ts'
 import * as narrationFeature from '../features/narrations/narrations.ts'
+import { createAdminGrants, createAdminMoney, noAudit } from '../features/admin/admin.ts'
+import * as subscriptionFeature from '../features/subscriptions/subscriptions.ts'
 import * as voiceFeature from '../features/voices/voices.ts'
 import type { Foundation } from './foundation.ts'
 
@@ -21,6 +23,7 @@ export const createFeatures = (foundation: Foundation) => {
   })
   const mail = createMail({ clock, enqueue })
   const credits = createCredits({ clock, config: config.credits })
+  const ledgerCheck = createLedgerCheck({ database })
   const proofs = authFeature.createProofOfWork({
     keys: keys.challenge,
     counters,
@@ -100,7 +103,11 @@ export const createFeatures = (foundation: Foundation) => {
     enqueue,
     find: jobs.find,
     currentPassword: auth.currentPassword,
-    parts: [voiceFeature.exportVoices, narrationFeature.exportNarrations],
+    parts: [
+      voiceFeature.exportVoices,
+      narrationFeature.exportNarrations,
+      subscriptionFeature.exportPurchases,
+    ],
     tasks: [
       { type: voiceFeature.prepareSampleJob, ownerOf: voiceFeature.sampleOwner },
       { type: narrationFeature.produceNarrationJob, ownerOf: narrationFeature.narrationOwner },
@@ -113,9 +120,63 @@ export const createFeatures = (foundation: Foundation) => {
     trialDays: config.registration.trialDays,
   })
 
+  const queueReconcile = subscriptionFeature.createQueueReconcile(enqueue)
+  const subscriptions = subscriptionFeature.createSubscriptions({
+    database,
+    clock,
+    logger,
+    credits,
+    queueReconcile,
+    config: config.subscriptions,
+  })
+  const packs = subscriptionFeature.createPacks({
+    database,
+    clock,
+    logger,
+    credits,
+    store: foundation.storeBilling,
+    queueReconcile,
+    config: {
+      allowsSandboxPurchases: config.subscriptions.allowsSandboxPurchases,
+      allowsUnverifiedPurchases: config.subscriptions.allowsUnverifiedPurchases,
+    },
+  })
+  const importV1 = subscriptionFeature.createImportV1({
+    database,
+    clock,
+    credits,
+    apply: subscriptions.apply,
+    yearlyProductIds: config.subscriptions.yearlyProductIds,
+  })
+  const storeLinks = subscriptionFeature.createStoreLinks({ database, clock, counters, queueReconcile })
+  const audit = foundation.overrides?.audit ?? noAudit
+  const grants = createAdminGrants({
+    database,
+    clock,
+    credits,
+    audit,
+    reviewAbove: config.admin.grantReviewAbove,
+  })
+  const adminMoney = createAdminMoney({
+    database,
+    credits,
+    audit,
+    refundNarration: narrationFeature.createNarrationRefund(narrations),
+    queueReconcile,
+    replayEvent: subscriptions.replayEvent,
+  })
+
   return {
+    subscriptions,
+    queueReconcile,
+    packs,
+    storeLinks,
+    importV1,
+    grants,
+    adminMoney,
     passwords,
     credits,
+    ledgerCheck,
     proofs,
     auth,
     holds,

@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify'
 import { createDecodeSandbox } from '../platform/audio/decode-sandbox.ts'
 import { systemClock, type Clock } from '../platform/clock.ts'
 import type { Config } from '../platform/config.ts'
@@ -5,13 +6,16 @@ import { counterKey, deriveKeys } from '../platform/crypto.ts'
 import { createDatabase } from '../platform/db/database.ts'
 import { createSharedClock, type MovableClock } from '../platform/db/shared-clock.ts'
 import { createLimits } from '../platform/http/limits.ts'
+import type { AdminCaller } from '../platform/http/request-values.ts'
 import type { HttpServer } from '../platform/http/server.ts'
 import { createJobs, type JobsOptions } from '../platform/jobs/jobs.ts'
 import type { Logger } from '../platform/observability/logger.ts'
 import type { EmailTransport } from '../providers/email/email.ts'
 import type { SpeechProvider } from '../providers/speech/speech.ts'
 import type { ObjectStorage } from '../providers/storage/storage.ts'
-import { chooseCounters, chooseSpeech, chooseStorage } from '../adapters.ts'
+import type { StoreBilling } from '../providers/store-billing/store-billing.ts'
+import type { Audit } from '../features/admin/admin.ts'
+import { chooseCounters, chooseSpeech, chooseStorage, chooseStoreBilling } from '../adapters.ts'
 import { jobTypes } from './job-types.ts'
 
 /** What tests put in the place of the real thing; everything else is built as in production. */
@@ -19,6 +23,11 @@ export interface AppOverrides {
   storage?: ObjectStorage
   speechProviders?: readonly SpeechProvider[]
   emailTransport?: EmailTransport
+  storeBilling?: StoreBilling
+  /** Who is an administrator; nobody is without it. */
+  authenticateAdmin?: (request: FastifyRequest) => Promise<AdminCaller>
+  /** Writes what an administrator did, in the transaction that does it; nothing is written without it. */
+  audit?: Audit
   clock?: Clock
   /** Called before any route exists: hooks added later would not reach the routes. */
   onHttpServer?: (server: HttpServer) => void
@@ -58,6 +67,7 @@ export const createFoundation = async (input: AppInput) => {
   const store = chooseStorage(config, keys['file-link'].current, clock)
   const storage = input.overrides?.storage ?? store.storage
   const speech = chooseSpeech(config, input.overrides?.speechProviders)
+  const storeBilling = input.overrides?.storeBilling ?? chooseStoreBilling(config)
   const sandbox = createDecodeSandbox({})
   const jobs = await createJobs({ ...jobsOptions(input), clock })
   const { enqueue } = jobs
@@ -76,6 +86,7 @@ export const createFoundation = async (input: AppInput) => {
     store,
     storage,
     speech,
+    storeBilling,
     sandbox,
     jobs,
     enqueue,

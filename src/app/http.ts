@@ -10,6 +10,13 @@ import { registerDevRoutes } from '../dev-routes.ts'
 import * as authFeature from '../features/auth/auth.ts'
 import { creditRoutes } from '../features/credits/credits.ts'
 import * as narrationFeature from '../features/narrations/narrations.ts'
+import { grantRoutes } from '../features/admin/admin.ts'
+import {
+  packsRoutes,
+  statusRoutes,
+  storeLinkRoutes,
+  webhookRoutes,
+} from '../features/subscriptions/subscriptions.ts'
 import { storyRoutes } from '../features/stories/stories.ts'
 import * as voiceFeature from '../features/voices/voices.ts'
 import type { Features } from './features.ts'
@@ -35,6 +42,7 @@ export const createHttp = async (
     isProduction: config.environment === 'production',
     authenticate: ({ authorization }) => auth.authenticate(authorization),
     limits,
+    ...(overrides?.authenticateAdmin ? { authenticateAdmin: overrides.authenticateAdmin } : {}),
   })
   overrides?.onHttpServer?.(http)
   const taskStatus = voiceFeature.createTaskStatus({ database, find: jobs.find })
@@ -54,6 +62,14 @@ export const createHttp = async (
   await http.register(
     narrationFeature.narrationRoutes({ narrations, voices, storage, db: database.read, clock, taskStatus }),
   )
+  await http.register(
+    webhookRoutes({ receive: features.subscriptions.receive, clock, limits, config: config.subscriptions }),
+  )
+  await http.register(packsRoutes({ packs: features.packs }))
+  await http.register(storeLinkRoutes({ links: features.storeLinks }))
+  await http.register(statusRoutes({ db: database.read, clock, initialCredits: config.credits.initial }))
+  await http.register(grantRoutes({ grants: features.grants, clock, grantMax: config.admin.grantMax }))
+  await http.register(narrationFeature.quoteRoutes({ voices, credits, db: database.read }))
   registerHealth(http, {
     release: config.release,
     checks: {

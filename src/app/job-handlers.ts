@@ -1,7 +1,9 @@
 import type { Job } from '../platform/jobs/jobs.ts'
 import { chooseEmailTransport } from '../adapters.ts'
+import * as creditsFeature from '../features/credits/credits.ts'
 import { createSendMail } from '../features/mail/mail.ts'
 import * as narrationFeature from '../features/narrations/narrations.ts'
+import * as subscriptionFeature from '../features/subscriptions/subscriptions.ts'
 import * as voiceFeature from '../features/voices/voices.ts'
 import type { Features } from './features.ts'
 import type { Foundation } from './foundation.ts'
@@ -9,11 +11,41 @@ import type { Foundation } from './foundation.ts'
 /** The code of every job type, for the processes that work. */
 export const createJobHandlers = (foundation: Foundation, features: Features): Job[] => {
   const { config, logger, database, clock, keys, storage, speech, enqueue, overrides } = foundation
-  const { auth, holds, slots, narrations, accountDeletion, samples, accountData } = features
+  const { auth, credits, ledgerCheck, holds, slots, narrations, accountDeletion, samples, accountData } =
+    features
+  const { queueReconcile } = features
+  const { settlePurchase } = features.subscriptions
   return [
     ...auth.jobs,
     ...accountDeletion.jobs,
     ...accountData.jobs,
+    creditsFeature.createGrantMonthlyDefault({
+      database,
+      clock,
+      logger,
+      credits,
+      monthlyDefault: config.credits.monthlyDefault,
+    }),
+    creditsFeature.createExpireLots({ database, clock, logger, credits }),
+    creditsFeature.createCheckLedger({ database, clock, logger, ledgerCheck }),
+    subscriptionFeature.createGrantAnnualMonths({ database, clock, logger, settlePurchase }),
+    subscriptionFeature.createPruneEvents({
+      database,
+      clock,
+      logger,
+      credits,
+      retentionDays: config.subscriptions.webhookEventRetentionDays,
+    }),
+    subscriptionFeature.createReconcileDue({ database, clock, logger, queueReconcile, settlePurchase }),
+    subscriptionFeature.createReconcile({
+      database,
+      clock,
+      logger,
+      store: foundation.storeBilling,
+      apply: features.subscriptions.apply,
+      reconcilePacks: features.packs.reconcilePacks,
+      allowsSandbox: config.subscriptions.allowsSandboxPurchases,
+    }),
     createSendMail({
       database,
       clock,

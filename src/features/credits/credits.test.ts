@@ -444,7 +444,11 @@ test('the summary shows open lots, then the 50 newest empty ones, and says when 
   await debit(userId, 51)
   await grant(userId, 3)
   await grant(userId, 2, 'add_on', dayMs)
-  const { lots, isTruncated, balance, cached } = await bench.credits.summary(bench.database.read, userId)
+  const { lots, isTruncated, balance, cached } = await bench.credits.summary(bench.database.read, userId, {
+    types: [],
+    limit: 20,
+    offset: 0,
+  })
   assert.equal(isTruncated, true)
   assert.equal(lots.length, 52)
   assert.deepEqual([balance, cached], [5, 5])

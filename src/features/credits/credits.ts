@@ -1,15 +1,29 @@
 import type { Clock } from '../../platform/clock.ts'
-import { violatedConstraint, type Db, type Tx } from '../../platform/db/database.ts'
-import { AppError } from '../../platform/errors.ts'
+import type { Db, Tx } from '../../platform/db/database.ts'
+import { createExpiry } from './expire-points.ts'
+import { createGrant, createRefund, type Grant } from './give-points.ts'
+import { listLots, listTransactions, readTotals, type HistoryPage } from './history-queries.ts'
+import { lockUsers, storeBalance } from './ledger-queries.ts'
 import { priceOf } from './price.ts'
-import { scrubLedger, scrubStore } from './erase-queries.ts'
-import { listLots, listTransactions } from './history-queries.ts'
+import { createPurchasePoints, type PurchasePoints } from './purchase-points.ts'
 import * as queries from './queries.ts'
+import { isLive } from './lot-order.ts'
+import { createDebit, lockAccounts, type Debit } from './take-points.ts'
 
+export { checkLedgerJob, createCheckLedger } from './check-ledger.job.ts'
+export { createLedgerCheck } from './drift.ts'
+export type { DriftCheck, DriftFinding, DriftReport, LedgerCheck } from './drift.ts'
+export { createExpireLots, expireLotsJob } from './expire-lots.job.ts'
+export { expireOneByOne } from './expire-one-by-one.ts'
+export { createGrantMonthlyDefault, grantMonthlyDefaultJob } from './grant-monthly-default.job.ts'
+export { reportPoints, type PointsOfMonth } from './report.ts'
 export { priceOf } from './price.ts'
 export { exportPoints } from './export-points.ts'
 export { creditRoutes } from './routes.ts'
+export type { Grant } from './give-points.ts'
+export type { PurchasePoints } from './purchase-points.ts'
 export type { Lot, Transaction } from './queries.ts'
+export type { Debit } from './take-points.ts'
 
 export interface CreditsConfig {
   unitLabel: string
@@ -21,71 +35,76 @@ export interface CreditsConfig {
 
 export type LotSource = 'event' | 'monthly' | 'referral' | 'add_on' | 'free'
 
-/** A refund into a lot that has expired meanwhile keeps it alive this long. */
-const revivedLotMs = 7 * 86_400_000
+/** E1 shows this many of the newest empty lots. */
+const shownEmptyLots = 50
 
 export interface Credits {
   readonly config: CreditsConfig
   priceOf(text: string): number
-  /** Adds a lot. A known `grantKey` changes nothing. Refuses non-positive amounts and past expiries by throwing. */
-  grant(
-    tx: Tx,
-    grant: {
-      userId: number
-      amount: number
-      source: LotSource
-      reason: string
-      expiresAt?: Date
-      grantKey?: string
-      actor?: number
-    },
-  ): Promise<{ transactionId: number; isNew: boolean }>
-  /** Takes points in spending order, all or nothing. An open debit of the same narration is returned unchanged. */
-  debit(
-    tx: Tx,
-    debit: { userId: number; amount: number; reason: string; narrationId: number; storyId: number },
-  ): Promise<{ transactionId: number; isNew: boolean }>
-  /** Gives a debit's points back to the lots they came from, at most once. */
+  /**
+   * Locks accounts in ascending id and answers their status. Whoever touches several accounts in one transaction calls it
+   * first, with all of them; each operation below locks the accounts it needs by itself. Throws for an unknown account.
+   */
+  lock(tx: Tx, userIds: readonly number[]): Promise<ReadonlyMap<number, string>>
+  /**
+   * Adds a lot of its own. A known `grantKey` changes nothing and answers the first result. Throws for an amount that is
+   * no integer of at least 1, an expiry that is not in the future, and an unknown or deleted account.
+   */
+  grant(tx: Tx, grant: Grant): Promise<{ transactionId: number; isNew: boolean }>
+  /**
+   * Takes points in spending order, all or nothing; refuses `insufficient_credits`. An open debit of the same narration is
+   * returned unchanged. Throws for an amount that is no integer of at least 1 and an unknown account.
+   */
+  debit(tx: Tx, debit: Debit): Promise<{ transactionId: number; isNew: boolean }>
+  /**
+   * Gives a debit's points back to the lots they came from, at most once; a lot that has expired meanwhile lives 7 more
+   * days with them. False when it was done before; throws for what is not a debit.
+   */
   refund(tx: Tx, debitId: number, reason: string): Promise<boolean>
+  /** Writes off what a lot holds, and answers how many points; an empty lot changes nothing. Throws for an unknown lot. */
+  expireLot(tx: Tx, lotId: number, reason: string): Promise<number>
+  /** Writes off every lot of the account whose time is over (`auto_expire`), and answers how many points. */
+  expireDue(tx: Tx, userId: number): Promise<number>
+  /**
+   * The store took the money back: what is left in the purchase's lots goes (`store_refund`), what is spent stays spent.
+   * Answers the points. The lots may belong to several accounts (a transferred subscription): all are locked up front.
+   */
+  clawBack(tx: Tx, purchaseId: number): Promise<number>
+  /** Gives back every claw-back of the purchase that stands (`store_refund_reversed`), and answers the points. */
+  undoClawBack(tx: Tx, purchaseId: number): Promise<number>
+  /** What the ledger holds of a purchase; in a transaction that moves it, call it under the locks of `payees`. */
+  purchasePoints(db: Db, purchaseId: number): Promise<PurchasePoints>
+  /** The accounts a purchase was paid to, ascending. */
+  payees(db: Db, purchaseId: number): Promise<number[]>
   /**
    * The account is deleted (30 §6): every lot expires, free texts, metadata and raw store ids go; rows, amounts, dates and
    * the hashes of used receipts stay. Answers the points that expired. Works only while the account is `deleting`.
    */
   closeAccount(tx: Tx, userId: number): Promise<number>
+  /** Computes the cached balance from the lots; lots and rows are never edited. Null for an unknown account. */
+  fixBalance(tx: Tx, userId: number): Promise<{ before: number; after: number } | null>
+  /** Points that can be spent now, computed from the lots. */
   balance(db: Db, userId: number): Promise<number>
   summary(
     db: Db,
     userId: number,
+    page: HistoryPage,
   ): Promise<{
     balance: number
     cached: number
+    /** Those with points, next to expire first; then the newest empty ones. */
     lots: (queries.Lot & { isActive: boolean })[]
     isTruncated: boolean
+    history: History
   }>
-  history(
-    db: Db,
-    userId: number,
-    page: { types: readonly string[]; limit: number; offset: number },
-  ): Promise<{ items: queries.Transaction[]; total: number }>
+  history(db: Db, userId: number, page: HistoryPage): Promise<History>
 }
 
-/** Source priority, then earliest expiry (never last), then oldest, then id: total and repeatable. */
-export const spendingOrder =
-  (priority: readonly string[]) =>
-  (a: queries.Lot, b: queries.Lot): number => {
-    const rank = (source: string): number =>
-      priority.includes(source) ? priority.indexOf(source) : priority.length
-    return (
-      rank(a.source) - rank(b.source) ||
-      (a.source < b.source ? -1 : Number(a.source > b.source)) ||
-      (a.expiresAt?.getTime() ?? Infinity) - (b.expiresAt?.getTime() ?? Infinity) ||
-      a.createdAt.getTime() - b.createdAt.getTime() ||
-      a.id - b.id
-    )
-  }
-
-const isLive = (lot: { expiresAt: Date | null }, now: Date): boolean =>
-  lot.expiresAt === null || lot.expiresAt > now
+export interface History {
+  items: queries.Transaction[]
+  /** Transactions of the filter on all pages. */
+  total: number
+}
 
 /**
  * The points ledger: the only writer of its tables. Every mutation runs in the caller's transaction, locks the user row
@@ -94,175 +113,50 @@ const isLive = (lot: { expiresAt: Date | null }, now: Date): boolean =>
 export const createCredits = (deps: { clock: Clock; config: CreditsConfig }): Credits => {
   const { clock, config } = deps
 
-  const settle = async (tx: Tx, userId: number, now: Date): Promise<void> => {
-    await queries.storeBalance(tx, userId, await queries.spendable(tx, userId, now), now)
-  }
-
-  const lock = async (tx: Tx, userId: number): Promise<void> => {
-    if (!(await queries.lockUser(tx, userId))) throw new Error('ledger: unknown user')
-  }
-
-  const grant: Credits['grant'] = async (tx, request) => {
-    const now = clock.now()
-    const { userId, amount, expiresAt, grantKey } = request
-    if (!Number.isInteger(amount) || amount < 1)
-      throw new Error('ledger: a grant is an integer of at least 1')
-    if (expiresAt && expiresAt <= now) throw new Error('ledger: a grant must expire in the future')
-    await lock(tx, userId)
-    const known = grantKey === undefined ? null : await queries.findByGrantKey(tx, grantKey)
-    if (known) return { transactionId: known.id, isNew: false }
-    const lotId = await queries.insertLot(tx, { ...request, expiresAt: expiresAt ?? null, now })
-    const transactionId = await queries.insertTransaction(
-      tx,
-      {
-        userId,
-        type: 'credit',
-        amount,
-        reason: request.reason,
-        now,
-        ...(grantKey === undefined ? {} : { grantKey }),
-        ...(request.actor === undefined ? {} : { actor: request.actor }),
-      },
-      [{ lotId, amount }],
-    )
-    await settle(tx, userId, now)
-    return { transactionId, isNew: true }
-  }
-
-  const debit: Credits['debit'] = async (tx, { userId, amount, reason, narrationId, storyId }) => {
-    const now = clock.now()
-    if (!Number.isInteger(amount) || amount < 1)
-      throw new Error('ledger: a debit is an integer of at least 1')
-    await lock(tx, userId)
-    const open = await queries.findOpenDebit(tx, userId, narrationId)
-    if (open !== null) return { transactionId: open, isNew: false }
-    const lots = (await queries.lockOpenLots(tx, userId))
-      .filter((lot) => isLive(lot, now))
-      .sort(spendingOrder(config.sourcesPriority))
-    const available = lots.reduce((sum, lot) => sum + lot.amountRemaining, 0)
-    if (available < amount)
-      throw new AppError('insufficient_credits', {
-        text: `Insufficient Story Points: need ${amount}, available ${available}`,
-        body: { required: amount },
-      })
-    let left = amount
-    const taken: { lotId: number; amount: number }[] = []
-    for (const lot of lots) {
-      const share = Math.min(left, lot.amountRemaining)
-      if (share === 0) break
-      await queries.changeLot(tx, lot.id, -share, now)
-      taken.push({ lotId: lot.id, amount: -share })
-      left -= share
-    }
-    const row = { userId, type: 'debit' as const, amount: -amount, reason, narrationId, storyId, now }
-    const transactionId = await queries.insertTransaction(tx, row, taken)
-    await settle(tx, userId, now)
-    return { transactionId, isNew: true }
-  }
-
-  const expireRest = async (tx: Tx, userId: number, lot: queries.Lot, now: Date): Promise<void> => {
-    if (lot.amountRemaining === 0) return
-    await queries.changeLot(tx, lot.id, -lot.amountRemaining, now)
-    await queries.insertTransaction(
-      tx,
-      {
-        userId,
-        type: 'expire',
-        amount: -lot.amountRemaining,
-        reason: 'auto_expire',
-        now,
-        metadata: {
-          lot_id: lot.id,
-          lot_source: lot.source,
-          lot_amount_granted: lot.amountGranted,
-          expired_at: lot.expiresAt?.toISOString() ?? null,
-          source_task: 'credits.expire-lots',
-        },
-      },
-      [{ lotId: lot.id, amount: -lot.amountRemaining }],
-    )
-  }
-
-  const refund: Credits['refund'] = async (tx, debitId, reason) => {
-    const now = clock.now()
-    const original = await queries.findTransaction(tx, debitId)
-    if (original?.type !== 'debit') throw new Error('ledger: only a debit can be refunded')
-    const { userId, narrationId, storyId } = original
-    await lock(tx, userId)
-    if (!(await queries.markRefunded(tx, debitId, now))) return false
-    const taken = await queries.lockAllocatedLots(tx, debitId)
-    for (const { lot, amount } of taken) {
-      const isExpired = !isLive(lot, now)
-      if (isExpired) await expireRest(tx, userId, lot, now)
-      await queries.changeLot(
-        tx,
-        lot.id,
-        -amount,
-        now,
-        isExpired ? new Date(now.getTime() + revivedLotMs) : undefined,
-      )
-    }
-    const row = {
-      userId,
-      type: 'refund' as const,
-      amount: -original.amount,
-      reason,
-      narrationId,
-      storyId,
-      now,
-    }
-    await queries.insertTransaction(
-      tx,
-      { ...row, refundOf: debitId },
-      taken.map(({ lot, amount }) => ({ lotId: lot.id, amount: -amount })),
-    )
-    await settle(tx, userId, now)
-    return true
-  }
-
-  const closeAccount: Credits['closeAccount'] = async (tx, userId) => {
-    const now = clock.now()
-    await lock(tx, userId)
-    let expired = 0
-    for (const { id: lotId, amountRemaining } of await queries.lockOpenLots(tx, userId)) {
-      const amount = -amountRemaining
-      await queries.changeLot(tx, lotId, amount, now)
-      const row = { userId, type: 'expire' as const, amount, reason: 'account_deleted', now }
-      await queries.insertTransaction(tx, row, [{ lotId, amount }])
-      expired += amountRemaining
-    }
-    await scrubLedger(tx, userId, now)
-    await scrubStore(tx, userId, now)
-    await settle(tx, userId, now)
-    return expired
-  }
-
-  const balance = (db: Db, userId: number): Promise<number> => queries.spendable(db, userId, clock.now())
-
-  const summary: Credits['summary'] = async (db, userId) => {
-    const now = clock.now()
-    const [points, cached, { lots, isTruncated }] = await Promise.all([
-      balance(db, userId),
-      queries.cachedBalance(db, userId),
-      listLots(db, userId, 50),
+  const history: Credits['history'] = async (db, userId, page) => {
+    const [items, { total }] = await Promise.all([
+      listTransactions(db, userId, page),
+      readTotals(db, userId, page.types),
     ])
-    const shown = lots.map((lot) => ({ ...lot, isActive: lot.amountRemaining > 0 && isLive(lot, now) }))
-    return { balance: points, cached, lots: shown, isTruncated }
+    return { items, total }
+  }
+
+  const summary: Credits['summary'] = async (db, userId, page) => {
+    const now = clock.now()
+    const [{ cached, total }, { open, empty, isTruncated }, items] = await Promise.all([
+      readTotals(db, userId, page.types),
+      listLots(db, userId, shownEmptyLots),
+      listTransactions(db, userId, page),
+    ])
+    const live = open.filter((lot) => isLive(lot, now))
+    return {
+      // From the very lots that are shown, so that the two never differ.
+      balance: live.reduce((points, lot) => points + lot.amountRemaining, 0),
+      cached,
+      lots: [...open, ...empty].map((lot) => ({
+        ...lot,
+        isActive: lot.amountRemaining > 0 && isLive(lot, now),
+      })),
+      isTruncated,
+      history: { items, total },
+    }
   }
 
   return {
     config,
     priceOf: (text) => priceOf(text, config.unitSize),
-    grant,
-    debit,
-    refund,
-    closeAccount,
-    balance,
+    lock: lockAccounts,
+    grant: createGrant({ clock }),
+    debit: createDebit({ clock, config }),
+    refund: createRefund({ clock }),
+    ...createExpiry({ clock }),
+    ...createPurchasePoints({ clock }),
+    fixBalance: async (tx, userId) => {
+      await lockUsers(tx, [userId])
+      return storeBalance(tx, userId, clock.now())
+    },
+    balance: (db, userId) => queries.spendable(db, userId, clock.now()),
     summary,
-    history: listTransactions,
+    history,
   }
 }
-
-/** True when a failed insert lost the race for the one open debit of a narration. */
-export const isOpenDebitConflict = (error: unknown): boolean =>
-  violatedConstraint(error) === 'uq_credit_tx_open_debit'

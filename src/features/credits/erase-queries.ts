@@ -41,17 +41,6 @@ export const scrubLedger = async (tx: Tx, userId: number, now: Date): Promise<vo
     .execute()
 }
 
-/** Fields of a stored event that name a person or a receipt; the fold needs none of them once the account is gone. */
-const namingFields = [
-  'app_user_id',
-  'original_app_user_id',
-  'aliases',
-  'transaction_id',
-  'original_transaction_id',
-  'transferred_from',
-  'transferred_to',
-]
-
 /** Raw ids of the store go. The alias hashes stay, so that a receipt which was used cannot be used again. */
 export const scrubStore = async (tx: Tx, userId: number, now: Date): Promise<void> => {
   await tx
@@ -72,8 +61,17 @@ export const scrubStore = async (tx: Tx, userId: number, now: Date): Promise<voi
     .execute()
   await tx
     .updateTable('webhook_events')
-    .set({ fields: sql`fields - ${namingFields}::text[]` })
+    .set({
+      // The keys stay: the state of a subscription that went to somebody else is still computed from these events.
+      fields: sql`jsonb_set(jsonb_set(fields, '{transaction_id}', 'null', false),
+        '{original_transaction_id}', 'null', false)`,
+      // An event read from the store's reply is named after its transaction.
+      event_id: sql<string>`case when event_id ~ '^rest:'
+        then 'rest:' || encode(sha256(convert_to(event_id, 'UTF8')), 'hex') else event_id end`,
+    })
     .where('user_id', '=', userId)
-    .where(sql<boolean>`fields ?| ${namingFields}::text[]`)
+    .where(
+      sql<boolean>`(fields ->> 'transaction_id' is not null or fields ->> 'original_transaction_id' is not null)`,
+    )
     .execute()
 }

@@ -2,12 +2,23 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
 import { sqlState, violatedConstraint } from '../../platform/db/database.ts'
+import {
+  allocation,
+  check,
+  integrity,
+  lastLot,
+  lastTransaction,
+  lotRow as lotOf,
+  openHandWriter,
+  transactionRow as transactionOf,
+  type HandWriter,
+} from '../../../test/ledger-by-hand.ts'
 import { assertBooks, openLedger, type LedgerBench } from '../../../test/ledger-fixtures.ts'
 
 // The database itself refuses unbalanced or rewritten books, whoever writes: here nobody goes through the ledger module.
 
 let bench: LedgerBench
-let client: pg.Client
+let writer: HandWriter
 /** Two users with a lot of ten points each; the first one's narration is charged three. */
 let owner: number
 let other: number
@@ -39,72 +50,21 @@ before(async () => {
   ;[narration, story] = [target.narrationId, target.storyId]
   debit = await charge(owner, target)
   ;[lot, foreignLot] = [await firstLot(owner), await firstLot(other)]
-  client = new pg.Client({ connectionString: bench.test.url })
-  await client.connect()
+  writer = await openHandWriter(bench.test.url, async () => [
+    await bench.books(owner),
+    await bench.books(other),
+  ])
 })
 after(async () => {
-  await client.end()
+  await writer.close()
   await bench.close()
 })
 
-/** Runs statements as one transaction; a deferred constraint speaks at commit. */
-const commit = async (...statements: string[]): Promise<void> => {
-  try {
-    await client.query('begin')
-    for (const statement of statements) await client.query(statement)
-    await client.query('commit')
-  } catch (error) {
-    await client.query('rollback')
-    throw error
-  }
-}
-
-const refused = async (state: string, constraint: string | null, ...statements: string[]): Promise<void> => {
-  const before = [await bench.books(owner), await bench.books(other)]
-  await assert.rejects(commit(...statements), (error: unknown) => {
-    assert.deepEqual(
-      [sqlState(error), violatedConstraint(error)],
-      [state, constraint],
-      `${statements.join('; ')}: ${String(error)}`,
-    )
-    return true
-  })
-  assert.deepEqual([await bench.books(owner), await bench.books(other)], before)
-}
-
-const lotRow = (values: Record<string, string | number>): string => {
-  const row: Record<string, string | number> = {
-    user_id: owner,
-    source: `'free'`,
-    amount_granted: 5,
-    amount_remaining: 5,
-    created_at: 'now()',
-    updated_at: 'now()',
-    ...values,
-  }
-  return `insert into credit_lots (${Object.keys(row).join()}) values (${Object.values(row).join()})`
-}
-
-const transactionRow = (values: Record<string, string | number>): string => {
-  const row: Record<string, string | number> = {
-    user_id: owner,
-    type: `'credit'`,
-    amount: 5,
-    reason: `'by hand'`,
-    created_at: 'now()',
-    updated_at: 'now()',
-    ...values,
-  }
-  return `insert into credit_transactions (${Object.keys(row).join()}) values (${Object.values(row).join()})`
-}
-
-const lastLot = `currval(pg_get_serial_sequence('credit_lots', 'id'))`
-const lastTransaction = `currval(pg_get_serial_sequence('credit_transactions', 'id'))`
-const allocation = (transaction: string | number, lotId: string | number, amount: number): string =>
-  `insert into credit_transaction_allocations values (${transaction}, ${lotId}, ${amount})`
-
-const check = '23514'
-const integrity = '23000'
+const commit: HandWriter['commit'] = (...statements) => writer.commit(...statements)
+const refused: HandWriter['refused'] = (...expected) => writer.refused(...expected)
+const lotRow = (values: Parameters<typeof lotOf>[1] = {}): string => lotOf(owner, values)
+const transactionRow = (values: Parameters<typeof transactionOf>[1] = {}): string =>
+  transactionOf(owner, values)
 
 test('books written by hand pass when they balance', async () => {
   await commit(lotRow({}), transactionRow({}), allocation(lastTransaction, lastLot, 5))

@@ -3,8 +3,15 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Db } from '../../platform/db/database.ts'
 import { errorResponses } from '../../platform/http/errors.ts'
+import type { LimitPolicy } from '../../platform/http/limits.ts'
 import { callerOf, isoTime, isoTimeOrNull, queryValue } from '../../platform/http/request-values.ts'
-import type { Credits, Transaction } from './credits.ts'
+import type { Credits, History, Transaction } from './credits.ts'
+
+const perMinute = (name: string): LimitPolicy => ({
+  name,
+  by: 'user',
+  windows: [{ quota: 30, seconds: 60 }],
+})
 
 const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
   Type.Union([schema, Type.Null()])
@@ -97,8 +104,7 @@ const toItem = (row: Transaction) => ({
 export const creditRoutes =
   (deps: { credits: Credits; db: Db }): FastifyPluginCallbackTypebox =>
   (server, _options, done) => {
-    const history = async (userId: number, page: ReturnType<typeof pageOf>) => {
-      const { items, total } = await deps.credits.history(deps.db, userId, page)
+    const toPage = ({ items, total }: History, page: ReturnType<typeof pageOf>) => {
       const next = page.offset + items.length
       return {
         items: items.map(toItem),
@@ -113,17 +119,16 @@ export const creditRoutes =
     server.get(
       '/me/credits',
       {
+        config: { limit: perMinute('me-credits') },
         schema: {
           summary: 'Balance, lots and recent transactions',
           response: { 200: summarySchema, ...errorResponses },
         },
       },
       async (request) => {
-        const { userId } = callerOf(request)
-        const [summary, recent] = await Promise.all([
-          deps.credits.summary(deps.db, userId),
-          history(userId, pageOf(request, 'history_limit', 'history_offset')),
-        ])
+        const page = pageOf(request, 'history_limit', 'history_offset')
+        const summary = await deps.credits.summary(deps.db, callerOf(request).userId, page)
+        const recent = toPage(summary.history, page)
         return {
           balance: summary.balance,
           balance_computed: summary.balance,
@@ -150,12 +155,16 @@ export const creditRoutes =
     server.get(
       '/me/credits/history',
       {
+        config: { limit: perMinute('me-credits-history') },
         schema: {
           summary: 'Transactions, newest first',
           response: { 200: historySchema, ...errorResponses },
         },
       },
-      (request) => history(callerOf(request).userId, pageOf(request, 'limit', 'offset')),
+      async (request) => {
+        const page = pageOf(request, 'limit', 'offset')
+        return toPage(await deps.credits.history(deps.db, callerOf(request).userId, page), page)
+      },
     )
     done()
   }

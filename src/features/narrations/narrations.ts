@@ -24,6 +24,8 @@ export { createProduceNarration } from './produce-narration.job.ts'
 export { exportNarrations } from './export-narrations.ts'
 export { narrationRoutes } from './routes.ts'
 export { narrationOwner } from './task-owner.ts'
+export { quoteRoutes } from './quote-routes.ts'
+export { createNarrationRefund, type NarrationRefund } from './refund-narration.ts'
 export { createSweepNarrations, sweepNarrationsJob } from './sweep-narrations.job.ts'
 
 // A run of the job ends within this.

@@ -33,7 +33,7 @@ const imageTypes: Record<string, string> = {
   webp: 'image/webp',
 }
 
-/** The public story library (20 §2.1) and the price of one story (30 E3). */
+/** The public story library (20 §2.1). What a story costs its reader is told with the narrations (30 E3). */
 export const storyRoutes =
   (deps: {
     db: Db
@@ -84,17 +84,6 @@ export const storyRoutes =
         schema: { summary: 'One story', params, response: { 200: storySchema, ...errorResponses } },
       },
       async (request) => toJson(await published(request.params.id)),
-    )
-    server.get(
-      '/stories/:id/credits',
-      {
-        schema: {
-          summary: 'Price of a narration of this story',
-          params,
-          response: { 200: Type.Object({ required_credits: Type.Integer() }), ...errorResponses },
-        },
-      },
-      async (request) => ({ required_credits: deps.priceOf((await published(request.params.id)).content) }),
     )
     server.get(
       '/stories/:id/cover',

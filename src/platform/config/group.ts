@@ -113,6 +113,8 @@ const adminOf = (effective: EffectiveValues) => ({
   /** Empty = everyone. */
   allowedCidrs: effective.ADMIN_ALLOWED_CIDRS,
   grantMax: effective.ADMIN_GRANT_MAX,
+  /** A grant of more points waits for a second admin. */
+  grantReviewAbove: effective.ADMIN_GRANT_REVIEW_ABOVE,
   imageMaxBytes: effective.ADMIN_IMAGE_MAX_BYTES,
   /** Empty = covers are never fetched. */
   coverFetchHosts: effective.COVER_FETCH_ALLOWED_HOSTS,

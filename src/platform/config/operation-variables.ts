@@ -147,6 +147,13 @@ export const operationVariables = {
   ),
   ADMIN_ALLOWED_CIDRS: row(list(cidr), noItems, 'W', 'addresses that may reach /admin; unset: all'),
   ADMIN_GRANT_MAX: row(integer(1), 1000, 'W', 'points per grant', 'lenient'),
+  ADMIN_GRANT_REVIEW_ABOVE: row(
+    integer(0),
+    200,
+    'W',
+    'a grant of more points waits for a second admin',
+    'lenient',
+  ),
   ADMIN_IMAGE_MAX_BYTES: row(integer(1024, 104_857_600), 5_242_880, 'WC', 'size of a cover, bytes'),
   COVER_FETCH_ALLOWED_HOSTS: row(
     listOr(hostPattern, 'none', noItems),

@@ -78,6 +78,17 @@ export interface AccountExports {
   user_id: number;
 }
 
+export interface AdminGrantKeys {
+  actor_id: number;
+  created_at: Timestamp;
+  idempotency_key: string;
+  new_balance: number | null;
+  request_hash: Buffer;
+  transaction_id: number | null;
+  user_id: number;
+  waiting_grant_id: number | null;
+}
+
 export interface AppClock {
   id: Generated<boolean>;
   offset_seconds: Generated<number>;
@@ -94,6 +105,12 @@ export interface AuthEvents {
   user_id: number;
 }
 
+export interface CreditHistoryCounts {
+  transactions: number;
+  type: string;
+  user_id: number;
+}
+
 export interface CreditLots {
   amount_granted: number;
   amount_remaining: number;
@@ -107,7 +124,9 @@ export interface CreditLots {
 
 export interface CreditTransactionAllocations {
   amount: number;
+  balance_after: number;
   lot_id: number;
+  position: number;
   transaction_id: number;
 }
 
@@ -142,6 +161,13 @@ export interface Emails {
   status: Generated<string>;
   user_id: number | null;
   variables: Generated<Json>;
+}
+
+export interface JobRuns {
+  ended_at: Timestamp;
+  name: string;
+  result: Json;
+  started_at: Timestamp;
 }
 
 export interface MailOutbox {
@@ -323,13 +349,14 @@ export interface StorePurchases {
   id: Generated<number>;
   is_refunded: Generated<boolean>;
   kind: string;
+  months_paid_before: Timestamp | null;
   next_grant_at: Timestamp | null;
   not_granted_reason: string | null;
   original_transaction_id: string | null;
   platform: string | null;
   points: number | null;
   price: Numeric | null;
-  product_id: string;
+  product_id: string | null;
   purchased_at: Timestamp;
   refund_changed_at: Timestamp | null;
   subscription_id: number | null;
@@ -402,6 +429,19 @@ export interface Users {
   updated_at: Generated<Timestamp>;
 }
 
+export interface V1Archive {
+  archived_at: Timestamp;
+  content: Json;
+  row_id: string;
+  table_name: string;
+  user_id: number | null;
+}
+
+export interface V1ImportedUsers {
+  imported_at: Timestamp;
+  user_id: number;
+}
+
 export interface VoiceConsents {
   basis: string;
   id: Generated<number>;
@@ -471,6 +511,22 @@ export interface VoiceSlots {
   voice_id: number | null;
 }
 
+export interface WaitingGrants {
+  amount: number;
+  decided_at: Timestamp | null;
+  decided_by: number | null;
+  expires_at: Timestamp;
+  grant_expires_at: Timestamp | null;
+  id: Generated<number>;
+  reason: string;
+  requested_at: Timestamp;
+  requested_by: number;
+  source: string;
+  status: Generated<string>;
+  transaction_id: number | null;
+  user_id: number;
+}
+
 export interface WebhookEvents {
   event_at: Timestamp;
   event_id: string;
@@ -489,12 +545,15 @@ export interface DB {
   account_deletion_reasons: AccountDeletionReasons;
   account_deletions: AccountDeletions;
   account_exports: AccountExports;
+  admin_grant_keys: AdminGrantKeys;
   app_clock: AppClock;
   auth_events: AuthEvents;
+  credit_history_counts: CreditHistoryCounts;
   credit_lots: CreditLots;
   credit_transaction_allocations: CreditTransactionAllocations;
   credit_transactions: CreditTransactions;
   emails: Emails;
+  job_runs: JobRuns;
   mail_outbox: MailOutbox;
   mail_requests: MailRequests;
   mail_tokens: MailTokens;
@@ -513,10 +572,13 @@ export interface DB {
   store_subscriptions: StoreSubscriptions;
   stories: Stories;
   users: Users;
+  v1_archive: V1Archive;
+  v1_imported_users: V1ImportedUsers;
   voice_consents: VoiceConsents;
   voice_external_ids: VoiceExternalIds;
   voice_slot_events: VoiceSlotEvents;
   voice_slots: VoiceSlots;
   voices: Voices;
+  waiting_grants: WaitingGrants;
   webhook_events: WebhookEvents;
 }

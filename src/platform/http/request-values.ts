@@ -6,14 +6,24 @@ export interface Caller {
   sessionId: number
 }
 
+export interface AdminCaller {
+  /** `users.id` of the administrator. */
+  adminId: number
+}
+
 declare module 'fastify' {
   interface FastifyRequest {
     /** Who signed the request; null on public routes. */
     caller: Caller | null
+    /** The administrator who signed the request; null on all other routes. */
+    admin: AdminCaller | null
   }
   interface FastifyContextConfig {
     /** Who may call the route. Default: a signed-in user. */
-    access?: 'public' | 'user'
+    access?: 'public' | 'user' | 'admin'
+    /** What an admin route needs, and whether it needs a fresh proof of identity; `authenticateAdmin` looks at both. */
+    permission?: string
+    stepUp?: boolean
   }
 }
 
@@ -21,6 +31,12 @@ declare module 'fastify' {
 export const callerOf = (request: FastifyRequest): Caller => {
   if (!request.caller) throw new AppError('token_missing')
   return request.caller
+}
+
+/** The administrator of a route that demands one. */
+export const adminOf = (request: FastifyRequest): AdminCaller => {
+  if (!request.admin) throw new AppError('token_missing')
+  return request.admin
 }
 
 /** A path id: positive 32-bit decimal without sign or leading zero, else null. */

@@ -2,7 +2,12 @@ import { randomUUID } from 'node:crypto'
 import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import fastify, { type FastifyBaseLogger, type FastifyInstance, type RawServerDefault } from 'fastify'
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyRequest,
+  type RawServerDefault,
+} from 'fastify'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AppError } from '../errors.ts'
 import { withContext, type Logger } from '../observability/logger.ts'
@@ -13,7 +18,7 @@ import { corsHeaders, createOriginMatcher, preflightHeaders } from './cors.ts'
 import { createErrorHandler } from './errors.ts'
 import { createRouteTable } from './route-table.ts'
 import { addressKey, applyLimit, type Limits } from './limits.ts'
-import { callerOf, type Caller } from './request-values.ts'
+import { callerOf, type AdminCaller, type Caller } from './request-values.ts'
 
 export type HttpServer = FastifyInstance<
   RawServerDefault,
@@ -39,6 +44,11 @@ export interface HttpServerOptions {
   isProduction: boolean
   /** Resolves the bearer of a request or throws its refusal; called on every route that is not public. */
   authenticate: (request: { authorization: string | undefined }) => Promise<Caller>
+  /**
+   * Resolves the administrator of a request to a route with `access: 'admin'`, which names the permission and whether
+   * identity must have been proved anew, or throws the refusal. Without it nobody is one: every such request is 401.
+   */
+  authenticateAdmin?: (request: FastifyRequest) => Promise<AdminCaller>
   limits: Limits
   onResponse?: (info: { method: string; route: string; status: number; durationMs: number }) => void
 }
@@ -57,6 +67,10 @@ const hasImpossibleParameter = (params: unknown): boolean =>
       typeof value === 'string' &&
       ((value === '' && name !== '*') || value.includes('\0') || !value.isWellFormed()),
   )
+
+/** Who counts against a limit by user; an administrator apart from the parent they may be as well. */
+const signerOf = (request: FastifyRequest): string =>
+  request.admin ? `admin:${request.admin.adminId}` : String(callerOf(request).userId)
 
 /** The HTTP server without routes: errors, ids, headers, CORS, authentication by default, OpenAPI collection. */
 export const createHttpServer = async (options: HttpServerOptions): Promise<HttpServer> => {
@@ -92,6 +106,7 @@ export const createHttpServer = async (options: HttpServerOptions): Promise<Http
   )
 
   server.decorateRequest('caller', null)
+  server.decorateRequest('admin', null)
   server.decorateRequest('clientAddress', '')
   installJsonParser(server)
   server.addHook('onRoute', (route) => {
@@ -134,10 +149,13 @@ export const createHttpServer = async (options: HttpServerOptions): Promise<Http
     // `/stories/` matches `/stories/:id` with an empty id, but a trailing slash names nothing.
     if (hasImpossibleParameter(request.params)) throw new AppError('not_found')
     const { access, limit } = request.routeOptions.config
-    if (access !== 'public')
+    if (access === 'admin') {
+      if (!options.authenticateAdmin) throw new AppError('token_missing')
+      request.admin = await options.authenticateAdmin(request)
+    } else if (access !== 'public')
       request.caller = await options.authenticate({ authorization: request.headers.authorization })
     if (!limit) return
-    const subject = limit.by === 'user' ? String(callerOf(request).userId) : addressKey(request.clientAddress)
+    const subject = limit.by === 'user' ? signerOf(request) : addressKey(request.clientAddress)
     await applyLimit(options.limits, limit, subject, reply)
   })
   server.addHook('preValidation', (request, _reply, done) => {

@@ -1,0 +1,5 @@
+export { noAudit, type Audit, type AuditEntry } from './audit.ts'
+export { createAdminGrants, type AdminGrants } from './grants.ts'
+export { grantRoutes } from './grant-routes.ts'
+export { eraseWaitingGrants } from './waiting-grant-queries.ts'
+export { createAdminMoney, type AdminMoney } from './money.ts'
