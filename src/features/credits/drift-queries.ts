@@ -9,8 +9,8 @@ const rowsOf = async (tx: Tx, query: RawBuilder<Row>): Promise<DriftFinding[]> =
     userId: row.user_id,
     kind: row.kind,
     subject: row.subject,
-    expected: Number(row.expected),
-    found: Number(row.found),
+    expected: row.expected,
+    found: row.found,
   }))
 
 /** I1 and I4: the cached balance is what the lots held when it was computed; all transactions make up all lots. */

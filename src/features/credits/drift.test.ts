@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { Type } from 'typebox'
+import { Value } from 'typebox/value'
 import { listRuns } from '../../platform/jobs/job-runs.ts'
 import { hourMs, openLedger, type LedgerBench } from '../../../test/ledger-fixtures.ts'
 import { newPurchase } from '../../../test/ledger-purchases.ts'
@@ -202,7 +204,10 @@ test('the job keeps the number of accounts with drift and logs what it found; ch
   })
   await job.run({}, { jobId: '1', retryCount: 0, signal: new AbortController().signal })
   const last = (await listRuns(bench.database.read)).find(({ name }) => name === 'credits.check-ledger')
-  const { users_with_drift: kept } = last?.result as { users_with_drift: number }
+  const { users_with_drift: kept } = Value.Parse(
+    Type.Object({ users_with_drift: Type.Integer() }),
+    last?.result,
+  )
   assert.ok(usersWithDrift > 5, String(usersWithDrift))
   assert.ok(kept >= usersWithDrift)
   assert.deepEqual(seen, [kept])
@@ -214,9 +219,9 @@ test('the job keeps the number of accounts with drift and logs what it found; ch
 test('writers at work are no drift', async () => {
   const userId = await bench.newUser()
   await grant(userId, 1000)
-  let isOver = false
+  const over = new AbortController()
   const write = async () => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       const { transactionId } = await bench.database.transaction((tx) =>
         bench.credits.debit(tx, { userId, amount: 1, reason: 'x' }),
       )
@@ -225,6 +230,6 @@ test('writers at work are no drift', async () => {
   }
   const writers = Promise.all([write(), write()])
   for (let count = 0; count < 15; count += 1) assert.deepEqual(await findings(userId), [])
-  isOver = true
+  over.abort()
   await writers
 })

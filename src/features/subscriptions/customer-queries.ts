@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { Db, Tx } from '../../platform/db/database.ts'
-import { parseId } from '../../platform/http/request-values.ts'
+import { parseId } from '../../platform/parse-id.ts'
 import type { UserProjection } from './project-user.ts'
 
 export interface Customer {

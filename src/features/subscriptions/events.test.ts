@@ -93,10 +93,7 @@ suite('each event of a subscription', () => {
   test('RENEWAL extends and pays; with another plan it sets plan and source (B-L13)', async () => {
     const { account, line, endMs } = await subscriber()
     await scene.send(purchase(line, 'RENEWAL', { n: 1, startMs: start + 5 * dayMs }))
-    assert.deepEqual(
-      (await scene.user(account)).subscription_expires_at,
-      new Date(endMs + 5 * dayMs),
-    )
+    assert.deepEqual((await scene.user(account)).subscription_expires_at, new Date(endMs + 5 * dayMs))
     const annual = { ...line, product_id: 'dawnotemu_annual', store: 'PLAY_STORE' }
     await scene.send(purchase(annual, 'RENEWAL', { n: 2, startMs: start + 6 * dayMs, days: 365 }))
     const user = await scene.user(account)
@@ -139,7 +136,7 @@ suite('each event of a subscription', () => {
     const status = await scene.app.call('GET', '/api/user/subscription-status', {
       token: account.accessToken,
     })
-    assert.equal((status.body['subscription'] as unknown as Record<string, unknown>)['billing_issue'], true)
+    assert.equal((status.body['subscription'] as Record<string, unknown>)['billing_issue'], true)
     await scene.send(purchase(line, 'RENEWAL', { n: 1, startMs: start + 4 * dayMs }))
     assert.equal((await scene.user(account)).billing_issue_at, null)
   })
@@ -274,9 +271,13 @@ suite('whom an event is about', () => {
   after(() => scene.close())
 
   const buy = (ids: Record<string, unknown>) =>
-    purchase({ ...appleLine({ id: 0 }), original_app_user_id: undefined, aliases: undefined, ...ids }, 'INITIAL_PURCHASE', {
-      startMs: Date.now(),
-    })
+    purchase(
+      { ...appleLine({ id: 0 }), original_app_user_id: undefined, aliases: undefined, ...ids },
+      'INITIAL_PURCHASE',
+      {
+        startMs: Date.now(),
+      },
+    )
 
   test('own id, original id, each of the aliases, also as numbers (B-L19)', async () => {
     for (const name of ['app_user_id', 'original_app_user_id', 'aliases', 'number']) {
@@ -304,7 +305,9 @@ suite('whom an event is about', () => {
     assert.equal(await scene.balance(never), 26)
     await scene.send(buy({ app_user_id: 'old-link' }))
     assert.equal(await scene.balance(other), 26)
-    const answer = await scene.deliver({ event: { ...buy({ app_user_id: String(other.id) }), id: 'by-number' } })
+    const answer = await scene.deliver({
+      event: { ...buy({ app_user_id: String(other.id) }), id: 'by-number' },
+    })
     assert.equal(answer.status, 404)
   })
 

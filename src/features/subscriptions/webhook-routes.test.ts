@@ -43,7 +43,8 @@ suite('the webhook, row by row', () => {
       const event = purchase(appleLine(account), 'INITIAL_PURCHASE', { startMs: Date.now() })
       const answer = await scene.app.call('POST', '/api/webhooks/revenuecat', {
         body: JSON.stringify(envelope(event)),
-        headers: authorization === undefined ? {} : { authorization: Buffer.from(authorization).toString('latin1') },
+        headers:
+          authorization === undefined ? {} : { authorization: Buffer.from(authorization).toString('latin1') },
       })
       assertRefused(answer, 401, 'Unauthorized')
       assert.deepEqual(await scene.ledger(account), [])
@@ -78,7 +79,12 @@ suite('the webhook, row by row', () => {
       })
 
   test('row 3: valid JSON is read whatever its content type', async () => {
-    for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'application/json; charset=utf-8', 'x'])
+    for (const type of [
+      'text/plain',
+      'application/x-www-form-urlencoded',
+      'application/json; charset=utf-8',
+      'x',
+    ])
       assert.equal((await scene.deliver(test1, { 'content-type': type })).status, 200, type)
   })
 
@@ -232,7 +238,12 @@ suite('a failing grant', () => {
         error: 'Internal error',
         request_id: failed.headers.get('x-request-id'),
       })
-      for (const table of ['webhook_events', 'store_subscriptions', 'store_purchases', 'store_purchase_aliases'])
+      for (const table of [
+        'webhook_events',
+        'store_subscriptions',
+        'store_purchases',
+        'store_purchase_aliases',
+      ])
         assert.equal(await count(scene.app, table), 0, table)
       assert.equal((await scene.user(account)).subscription_active, false)
       await rows(scene.app, 'drop trigger fail on credit_lots')

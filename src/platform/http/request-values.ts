@@ -1,6 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import { AppError } from '../errors.ts'
 
+export { parseId } from '../parse-id.ts'
+
 export interface Caller {
   userId: number
   sessionId: number
@@ -37,13 +39,6 @@ export const callerOf = (request: FastifyRequest): Caller => {
 export const adminOf = (request: FastifyRequest): AdminCaller => {
   if (!request.admin) throw new AppError('token_missing')
   return request.admin
-}
-
-/** A path id: positive 32-bit decimal without sign or leading zero, else null. */
-export const parseId = (text: string): number | null => {
-  if (!/^[1-9]\d{0,9}$/.test(text)) return null
-  const id = Number(text)
-  return id <= 2_147_483_647 ? id : null
 }
 
 /** First value of a query parameter that may be repeated; undefined when absent. */
