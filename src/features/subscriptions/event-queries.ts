@@ -21,11 +21,8 @@ export const findLineOfTransaction = async (db: Db, transactionId: string): Prom
 }
 
 export const isKnownEvent = async (db: Db, eventId: string): Promise<boolean> =>
-  (await db
-    .selectFrom('webhook_events')
-    .select('id')
-    .where('event_id', '=', eventId)
-    .executeTakeFirst()) !== undefined
+  (await db.selectFrom('webhook_events').select('id').where('event_id', '=', eventId).executeTakeFirst()) !==
+  undefined
 
 /** False when the event id is known, also when a concurrent transaction has just committed it. */
 export const insertEvent = async (
@@ -62,13 +59,12 @@ export const insertEvent = async (
 }
 
 const columns = ['id', 'event_id', 'event_type', 'event_at', 'user_id', 'purchase_id', 'fields'] as const
-const select = (db: Db) =>
-  db.selectFrom('webhook_events').select(columns).where('outcome', '=', 'processed')
+const select = (db: Db) => db.selectFrom('webhook_events').select(columns).where('outcome', '=', 'processed')
 type Row = NonNullable<Awaited<ReturnType<ReturnType<typeof select>['executeTakeFirst']>>>
 
 const toLineEvent = (row: Row): LineEvent =>
   fromFields({
-    receiptOrder: Number(row.id),
+    receiptOrder: row.id,
     eventId: row.event_id,
     type: row.event_type,
     at: row.event_at,

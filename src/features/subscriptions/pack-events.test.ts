@@ -57,9 +57,11 @@ suite('packs in the webhook', () => {
     assert.equal(await points(), 30)
     const ledger = await scene.ledger(account)
     assert.equal(ledger.at(-1)?.reason, 'addon:credits_30')
-    const jobs = await rows(scene.app, `select 1 from pgboss.job where name = 'subscriptions.reconcile' and data = $1`, [
-      { user_id: account.id },
-    ])
+    const jobs = await rows(
+      scene.app,
+      `select 1 from pgboss.job where name = 'subscriptions.reconcile' and data = $1`,
+      [{ user_id: account.id }],
+    )
     assert.equal(jobs.length, 1, 'one job serves both')
   })
 

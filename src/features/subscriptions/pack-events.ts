@@ -5,7 +5,13 @@ import { isGone, type AccountLocks } from './account-locks.ts'
 import { createPackPayer } from './claim-pack.ts'
 import { findEarlyRefund } from './event-queries.ts'
 import type { RefundFlag } from './line-state.ts'
-import { findPurchase, findPurchaseByAlias, insertPurchase, updatePurchase, type Purchase } from './purchase-queries.ts'
+import {
+  findPurchase,
+  findPurchaseByAlias,
+  insertPurchase,
+  updatePurchase,
+  type Purchase,
+} from './purchase-queries.ts'
 import { mergeRefund, settlePack } from './settle.ts'
 import { purchaseTransaction, type StoreEvent } from './store-event.ts'
 
@@ -102,9 +108,7 @@ export const createPackEvents = (deps: PackEventDeps) => {
     { event, userId, transactionId }: { event: StoreEvent; userId: number; transactionId: string },
   ): Promise<number> => {
     const known = await findPurchaseByAlias(tx, [transactionId])
-    const purchase = known
-      ? await note(tx, known, event)
-      : await make(tx, event, userId, transactionId)
+    const purchase = known ? await note(tx, known, event) : await make(tx, event, userId, transactionId)
     await settle(tx, locks, purchase)
     return purchase.id
   }

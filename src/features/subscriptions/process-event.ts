@@ -43,10 +43,7 @@ const hiddenCustomer = (customerId: string): string => sha256(customerId).toStri
 export const createProcessEvent = (deps: ProcessDeps) => {
   const { database, clock, logger, packs, settleLines } = deps
 
-  const findParties = async (
-    event: StoreEvent,
-    customerIds: readonly string[],
-  ): Promise<Parties | null> => {
+  const findParties = async (event: StoreEvent, customerIds: readonly string[]): Promise<Parties | null> => {
     if (event.type !== 'TRANSFER') {
       const [first] = await resolveCustomers(database.read, customerIds)
       return first ? { userId: first.userId, fromUserIds: [], toUserId: null } : null

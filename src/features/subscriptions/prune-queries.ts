@@ -20,11 +20,7 @@ export const listLinesWithOldEvents = async (
 }
 
 /** Deletes those of the events that were processed before `cutoff`, and answers how many. */
-export const deleteOldEvents = async (
-  tx: Tx,
-  eventIds: readonly string[],
-  cutoff: Date,
-): Promise<number> => {
+export const deleteOldEvents = async (tx: Tx, eventIds: readonly string[], cutoff: Date): Promise<number> => {
   if (eventIds.length === 0) return 0
   const result = await tx
     .deleteFrom('webhook_events')

@@ -89,7 +89,13 @@ suite('reconciling with the store', () => {
     listed(account, line, 1, boughtMs + 30 * dayMs)
     const { database, subscriptions, queueReconcile } = scene.app.app
     const { settlePurchase } = subscriptions
-    const due = createReconcileDue({ database, clock, logger: recordingLogger(), queueReconcile, settlePurchase })
+    const due = createReconcileDue({
+      database,
+      clock,
+      logger: recordingLogger(),
+      queueReconcile,
+      settlePurchase,
+    })
     await due.run({}, context)
     await finished(account)
     await due.run({}, context)
@@ -156,7 +162,11 @@ suite('reconciling with the store', () => {
   test('the known receiver of a TRANSFER is compared', async () => {
     const [from, to] = [await scene.account(), await scene.account()]
     listed(to, appleLine(to), 0, startMs)
-    await scene.send({ type: 'TRANSFER', transferred_from: [String(from.id)], transferred_to: [String(to.id)] })
+    await scene.send({
+      type: 'TRANSFER',
+      transferred_from: [String(from.id)],
+      transferred_to: [String(to.id)],
+    })
     await finished(to)
     assert.equal(await scene.balance(to), 26)
   })
@@ -195,7 +205,9 @@ suite('reconciling with the store', () => {
   })
 
   suite('by hand', () => {
-    const job = (own: { allowsSandbox?: boolean; keys?: { ios: string | null; android: string | null } } = {}) => {
+    const job = (
+      own: { allowsSandbox?: boolean; keys?: { ios: string | null; android: string | null } } = {},
+    ) => {
       const logger = recordingLogger()
       const { database, subscriptions, packs } = scene.app.app
       const reconciling = createReconcile({

@@ -16,9 +16,7 @@ const start = Date.now() - 5 * dayMs
 const permutations = <T>(items: readonly T[]): T[][] =>
   items.length < 2
     ? [[...items]]
-    : items.flatMap((item, at) =>
-        permutations(items.toSpliced(at, 1)).map((rest) => [item, ...rest]),
-      )
+    : items.flatMap((item, at) => permutations(items.toSpliced(at, 1)).map((rest) => [item, ...rest]))
 
 suite('refunds of subscriptions', () => {
   let scene: WebhookScene
@@ -147,7 +145,10 @@ suite('TRANSFER', () => {
     // The same transaction under the new owner's name pays nobody again.
     await scene.send({ ...bought, type: 'RENEWAL', app_user_id: String(to.id) })
     assert.deepEqual([await scene.balance(from), await scene.balance(to)], [26, 0])
-    const renewed = purchase({ ...line, app_user_id: String(to.id) }, 'RENEWAL', { n: 1, startMs: start + 2 * dayMs })
+    const renewed = purchase({ ...line, app_user_id: String(to.id) }, 'RENEWAL', {
+      n: 1,
+      startMs: start + 2 * dayMs,
+    })
     await scene.send(renewed)
     assert.deepEqual([await scene.balance(from), await scene.balance(to)], [26, 26])
     const jobs = await rows(
@@ -226,8 +227,12 @@ suite('TRANSFER', () => {
     const [a, b] = [await scene.account(), await scene.account()]
     const [ours, theirs] = [appleLine(a), appleLine(b)]
     await Promise.all([
-      ...Array.from({ length: 6 }, (_, n) => scene.send(purchase(ours, 'RENEWAL', { n, startMs: start + n }))),
-      ...Array.from({ length: 6 }, (_, n) => scene.send(purchase(theirs, 'RENEWAL', { n, startMs: start + n }))),
+      ...Array.from({ length: 6 }, (_, n) =>
+        scene.send(purchase(ours, 'RENEWAL', { n, startMs: start + n })),
+      ),
+      ...Array.from({ length: 6 }, (_, n) =>
+        scene.send(purchase(theirs, 'RENEWAL', { n, startMs: start + n })),
+      ),
       scene.send(transfer([String(a.id)], [String(b.id)], 2)),
       scene.send(transfer([String(b.id)], [String(a.id)], 3)),
     ])

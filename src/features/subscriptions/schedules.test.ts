@@ -156,7 +156,12 @@ suite('annual months', () => {
     clock.advance(45 * dayMs)
     const { database, subscriptions } = scene.app.app
     const logger = recordingLogger()
-    const job = createGrantAnnualMonths({ database, clock, logger, settlePurchase: subscriptions.settlePurchase })
+    const job = createGrantAnnualMonths({
+      database,
+      clock,
+      logger,
+      settlePurchase: subscriptions.settlePurchase,
+    })
     await Promise.all([
       job.run({}, context),
       job.run({}, context),
@@ -254,9 +259,14 @@ suite('pruning', () => {
       })
       assert.equal(await scene.balance(account), Number(before[1]) + 26)
       // A duplicate of a pruned purchase pays nothing.
-      await scene.send(purchase(line, 'INITIAL_PURCHASE', { n: 0, startMs: Date.parse('2027-01-01T12:00:00Z') }))
+      await scene.send(
+        purchase(line, 'INITIAL_PURCHASE', { n: 0, startMs: Date.parse('2027-01-01T12:00:00Z') }),
+      )
       assert.equal(await scene.balance(account), Number(before[1]) + 26)
-      assert.deepEqual((await scene.user(account)).subscription_expires_at, (before[0] as { subscription_expires_at: Date }).subscription_expires_at)
+      assert.deepEqual(
+        (await scene.user(account)).subscription_expires_at,
+        (before[0] as { subscription_expires_at: Date }).subscription_expires_at,
+      )
     } finally {
       await scene.close()
     }
@@ -270,7 +280,10 @@ suite('pruning', () => {
       clock.advance(40 * dayMs)
       const { database, credits } = scene.app.app
       const prune = (retentionDays: number): Promise<void> =>
-        createPruneEvents({ database, clock, logger: recordingLogger(), credits, retentionDays }).run({}, context)
+        createPruneEvents({ database, clock, logger: recordingLogger(), credits, retentionDays }).run(
+          {},
+          context,
+        )
       await prune(0)
       assert.equal((await storedIds(timed)).length, 15)
       await prune(150)

@@ -65,7 +65,7 @@ export const createSettleLines = (deps: SettlementDeps) => {
         environment: bought.environment,
         price: bought.price,
         currency: bought.currency,
-        transactionId: /^event:/.test(bought.transactionId) ? null : bought.transactionId,
+        transactionId: bought.transactionId.startsWith('event:') ? null : bought.transactionId,
         originalTransactionId: bought.originalTransactionId,
       },
       [bought.transactionId],

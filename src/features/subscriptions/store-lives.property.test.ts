@@ -41,7 +41,11 @@ suite('store lives through the webhook', () => {
     })
 
   /** The event with ids of this run: users, transactions and event ids. */
-  const own = (body: SentEvent['body'], users: readonly Pick<Account, 'id'>[], run: number): Record<string, unknown> => {
+  const own = (
+    body: SentEvent['body'],
+    users: readonly Pick<Account, 'id'>[],
+    run: number,
+  ): Record<string, unknown> => {
     const customer = (id: unknown): unknown => {
       const at = customers.indexOf(String(id))
       // A stranger of another run would be the same stranger.
@@ -55,7 +59,7 @@ suite('store lives through the webhook', () => {
       if (Array.isArray(ids)) event[field] = ids.map(customer)
     }
     for (const field of ['transaction_id', 'original_transaction_id'])
-      if (event[field] !== undefined) event[field] = `${run}/${String(event[field])}`
+      if (typeof event[field] === 'string') event[field] = `${run}/${event[field]}`
     return { api_version: '1.0', event }
   }
 
@@ -129,7 +133,10 @@ suite('store lives through the webhook', () => {
         )
         const refunded = new Set(life.lines.flatMap((line) => [...line.refunded].map((id) => `${run}/${id}`)))
         assert.deepEqual(
-          bought.filter((row) => row.is_refunded).map((row) => row.transaction_id).sort(),
+          bought
+            .filter((row) => row.is_refunded)
+            .map((row) => row.transaction_id)
+            .sort(),
           [...refunded].sort(),
         )
         const sold = new Set(
@@ -178,7 +185,9 @@ suite('store lives through the webhook', () => {
         const inOrder = await live(life.events, users)
         serial += 1
         const run = serial
-        const answers = await Promise.all(life.events.map(({ body }) => scene.deliver(own(body, others, run))))
+        const answers = await Promise.all(
+          life.events.map(({ body }) => scene.deliver(own(body, others, run))),
+        )
         for (const { status, text } of answers) assert.ok(status === 200 || status === 404, text)
         const { shown, points } = await live([], others)
         assert.deepEqual(shown, inOrder.shown)

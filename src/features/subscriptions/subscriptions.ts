@@ -88,11 +88,7 @@ export const createSubscriptions = (deps: {
     }
     await withAccountLocks(deps, userIds, async (tx, locks) => {
       const lineIds = transfer
-        ? await listTransferable(
-            tx,
-            transfer.fromUserIds,
-            await listSenders(tx, transfer.transferredFrom),
-          )
+        ? await listTransferable(tx, transfer.fromUserIds, await listSenders(tx, transfer.transferredFrom))
         : [subscriptionId].filter((id) => id !== null)
       await settleLines(tx, locks, { lineIds, userIds })
     })
