@@ -69,6 +69,7 @@ const textNames = [
   'consents.json',
   'narrations.json',
   'points.json',
+  'purchases.json',
   'security-events.json',
   'sessions.json',
   'voices.json',

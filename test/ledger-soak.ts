@@ -47,14 +47,15 @@ const ledgerActions = (
   const credits = createCredits({ clock: systemClock, config: { ...bench.credits.config } })
   const run = bench.database.transaction
   const debits: { id: number }[] = []
-  const grant = (own: { expiresAt?: Date; purchaseId?: number; grantKey?: string }) =>
+  // The rest is decided in the transaction: before it a client may wait for a connection past the expiry.
+  const grant = (own: () => { expiresAt?: Date; purchaseId?: number; grantKey?: string }) =>
     run((tx) =>
       credits.grant(tx, {
         userId: user(),
         amount: between(random, 1, 20),
         source: 'monthly',
         reason: 'x',
-        ...own,
+        ...own(),
       }),
     )
   const lotOf = async (userId: number): Promise<number | undefined> =>
@@ -79,10 +80,10 @@ const ledgerActions = (
         if (chosen) await run((tx) => credits.refund(tx, chosen.id, 'synthesis_failed'))
       },
     ],
-    grant: [12, () => grant({})],
-    dying: [6, () => grant({ expiresAt: new Date(Date.now() + between(random, 50, 3000)) })],
-    paid: [8, () => grant({ purchaseId: purchase() })],
-    keyed: [4, () => grant({ grantKey: `soak:${between(random, 1, 200)}` })],
+    grant: [12, () => grant(() => ({}))],
+    dying: [6, () => grant(() => ({ expiresAt: new Date(Date.now() + between(random, 50, 3000)) }))],
+    paid: [8, () => grant(() => ({ purchaseId: purchase() }))],
+    keyed: [4, () => grant(() => ({ grantKey: `soak:${between(random, 1, 200)}` }))],
     sweep: [5, () => run((tx) => credits.expireDue(tx, user()))],
     expire: [
       2,

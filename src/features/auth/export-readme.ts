@@ -13,6 +13,7 @@ const meanings: Record<string, string> = {
   'voices.json': 'Twoje głosy i opis każdego nagrania.',
   'narrations.json': 'Bajki zamówione Twoim głosem, także te jeszcze niegotowe.',
   'points.json': 'Punkty Magii: skąd są i na co poszły.',
+  'purchases.json': 'Zakupy i subskrypcje, o których powiedziały nam sklepy z aplikacjami.',
   'consents.json': 'Zgody: regulamin konta i zgoda na użycie głosu przy każdym nagraniu.',
 }
 

@@ -438,6 +438,28 @@ test('race: equal grant keys pay once', async () => {
   assert.equal((await checkedBooks(userId)).cached, 7)
 })
 
+test('race: one grant key for two accounts pays one of them, and the other learns of it', async () => {
+  const users = [await bench.newUser(), await bench.newUser()]
+  const give = (userId: number) =>
+    bench.database.transaction((tx) =>
+      bench.credits.grant(tx, {
+        userId,
+        amount: 7,
+        source: 'monthly',
+        reason: 'monthly_grant',
+        grantKey: `shared:${users.join()}`,
+      }),
+    )
+  const results = await Promise.all([...users, ...users].map(give))
+  assert.equal(results.filter((result) => result.isNew).length, 1)
+  assert.equal(new Set(results.map((result) => result.transactionId)).size, 1)
+  const cached = await Promise.all(users.map(async (userId) => (await checkedBooks(userId)).cached))
+  assert.deepEqual(
+    cached.toSorted((a, b) => a - b),
+    [0, 7],
+  )
+})
+
 test('the summary shows open lots, then the 50 newest empty ones, and says when it left some out', async () => {
   const userId = await bench.newUser()
   for (let count = 0; count < 51; count += 1) await grant(userId, 1, 'event')

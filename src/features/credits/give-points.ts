@@ -34,13 +34,19 @@ export const createGrant =
       throw new Error('ledger: a grant is an integer of at least 1')
     if (expiresAt && expiresAt <= now) throw new Error('ledger: a grant must expire in the future')
     const accounts = await lockAccounts(tx, [userId])
+    // To a deleted account nothing new: nobody could spend it, and its books are closed at zero.
+    const transactionId =
+      accounts.get(userId) === 'deleted'
+        ? null
+        : await ledger.postGrant(
+            tx,
+            { ...row, type: 'credit', now },
+            { source, expiresAt: expiresAt ?? null },
+          )
+    if (transactionId !== null) return { transactionId, isNew: true }
     const known = grantKey === undefined ? null : await ledger.findByGrantKey(tx, grantKey)
-    if (known !== null) return { transactionId: known, isNew: false }
-    // Nobody could ever spend it, and a deleted account's books are closed at zero.
-    if (accounts.get(userId) === 'deleted') throw new Error('ledger: unknown user')
-    const lot = { source, expiresAt: expiresAt ?? null }
-    const { transactionId } = await ledger.postGrant(tx, { ...row, type: 'credit', now }, lot)
-    return { transactionId, isNew: true }
+    if (known === null) throw new Error('ledger: unknown user')
+    return { transactionId: known, isNew: false }
   }
 
 /**

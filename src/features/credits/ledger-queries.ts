@@ -140,21 +140,25 @@ export const post = async (tx: Tx, row: NewTransaction, movements: readonly Move
         from movements m, entry`.execute(tx)
 }
 
-/** A new lot with its credit row and allocation, and the cached balance. */
+/**
+ * A credit row, its lot and allocation, and the cached balance; null, and nothing written, when the grant key is taken. The
+ * key is decided by its index: two accounts that are granted by one key at once hold no lock in common.
+ */
 export const postGrant = async (
   tx: Tx,
   row: NewTransaction,
   lot: { source: string; expiresAt: Date | null },
-): Promise<{ transactionId: number; lotId: number }> => {
-  const { rows } = await sql<{ transaction_id: number; lot_id: number }>`
-    with lot as (
+): Promise<number | null> => {
+  const { rows } = await sql<{ id: number }>`
+    with entry as (
+      insert into credit_transactions ${columns} values ${valuesOf(row)}
+      on conflict (grant_key) do nothing returning id
+    ), lot as (
       insert into credit_lots
         (user_id, source, amount_granted, amount_remaining, expires_at, created_at, updated_at)
-      values (${row.userId}::integer, ${lot.source}, ${row.amount}::integer, ${row.amount}::integer,
-        ${lot.expiresAt}::timestamptz, ${row.now}::timestamptz, ${row.now}::timestamptz)
+      select ${row.userId}::integer, ${lot.source}, ${row.amount}::integer, ${row.amount}::integer,
+        ${lot.expiresAt}::timestamptz, ${row.now}::timestamptz, ${row.now}::timestamptz from entry
       returning id
-    ), entry as (
-      insert into credit_transactions ${columns} values ${valuesOf(row)} returning id
     ), parts as (
       insert into credit_transaction_allocations (transaction_id, lot_id, amount, position, balance_after)
       select entry.id, lot.id, ${row.amount}::integer, 1, ${row.amount}::integer from lot, entry
@@ -164,12 +168,10 @@ export const postGrant = async (
           select coalesce(sum(amount_remaining), 0) from credit_lots
             where user_id = ${row.userId}::integer and amount_remaining > 0
               and (expires_at is null or expires_at > ${row.now}::timestamptz))
-        where id = ${row.userId}::integer
+        from entry where users.id = ${row.userId}::integer
     )
-    select entry.id as transaction_id, lot.id as lot_id from lot, entry`.execute(tx)
-  const [made] = rows
-  if (!made) throw new Error('ledger: the grant was not written')
-  return { transactionId: made.transaction_id, lotId: made.lot_id }
+    select id from entry`.execute(tx)
+  return rows[0]?.id ?? null
 }
 
 /** applied → refunded; false when someone else was first. */

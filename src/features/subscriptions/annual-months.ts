@@ -36,7 +36,8 @@ export const addMonths = (anchor: Date, months: number): Date => {
 export const monthsStopAt = (purchase: Omit<AnnualPurchase, 'isRefunded'>, line: LineState): Date => {
   const place = line.periods.findIndex(({ transactionId }) => transactionId === purchase.transactionId)
   const own = line.periods[place]
-  const next = line.periods.slice(place + 1).find(({ startsAt }) => startsAt > purchase.purchasedAt)
+  // Of two that begin together (an imported one, and the store's own word of it) the later one goes on.
+  const next = line.periods.slice(place + 1).find(({ startsAt }) => startsAt >= purchase.purchasedAt)
   const stops = [own?.endsAt ?? purchase.endsAt, own?.expiredAt ?? null, next?.startsAt ?? null]
   return new Date(Math.min(...stops.filter((stop) => stop !== null).map((stop) => stop.getTime())))
 }
