@@ -97,6 +97,7 @@ export const tick = async (app: TestApp): Promise<void> => {
 
 const mayName = new Set([
   // The ledger and the receipts, on the tombstone.
+  'credit_history_counts.user_id',
   'credit_lots.user_id',
   'credit_transactions.user_id',
   'credit_transactions.actor',

@@ -162,7 +162,7 @@ test('no JSON of an export holds a hash, a token, an object key or an id of a pr
   const written = [...files]
     .filter(([name]) => name.endsWith('.json'))
     .map(([, content]) => content.toString())
-  assert.equal(written.length, 7)
+  assert.equal(written.length, 8)
 
   const secrets = await rows<{ secret: string }>(
     scene.app,

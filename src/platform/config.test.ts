@@ -94,6 +94,7 @@ test('without any variable: development, embedded, every documented default', ()
       stepUpSeconds: 300,
       allowedCidrs: [],
       grantMax: 1000,
+      grantReviewAbove: 200,
       imageMaxBytes: 5_242_880,
       coverFetchHosts: ['dawnotemu.app', 'www.dawnotemu.app'],
     },
