@@ -28,9 +28,10 @@ suite('what a delivery does', () => {
   })
 
   test('row 9: an unknown user is 404, leaves no row, and the same id works once they exist', async () => {
-    const [{ next }] = (await rows<{ next: number }>(scene.app, 'select max(id) + 1 as next from users')) as [
-      { next: number },
-    ]
+    const [{ next }] = (await rows<{ next: number }>(
+      scene.app,
+      'select coalesce(max(id), 0) + 1 as next from users',
+    )) as [{ next: number }]
     const event = purchase(appleLine({ id: next }), 'INITIAL_PURCHASE', { startMs: Date.now() })
     const body = envelope(event)
     assertRefused(await scene.deliver(body), 404, 'user_not_found')
